@@ -1,0 +1,424 @@
+"""Texts -> training examples: a conversation whose last turn the pocket model learns to give.
+
+Five sources, each with its own share (SHARES): the hand-written pages with questions as people
+ask, the packages' English with questions made by corrupting a sentence, generated companies,
+copying drills, and behaviours (output instructions, worked examples, closed book). Contexts
+are built as the course's retriever delivers them: near misses, the right one usually first.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from facts import Kind, read_kinds, say, thing, value, word
+from pages import STOP, read_pages
+
+from utils.chunking import Chunk, by_heading, by_sentence, sentences
+from utils.prompts import ABSTENTION, GROUNDED, Message, closed_book, grounded
+
+RECIPES = Path(__file__).parent
+SHARES = {"pages": 0.36, "english": 0.24, "facts": 0.22, "drills": 0.06, "behaviours": 0.08,
+          "closed": 0.04}
+OPENINGS = ("", "", "", "", "", "", "hi, ", "Hello, ", "quick question: ", "Please tell me: ",
+            "Good morning. ", "sorry to bother you, ", "Could you tell me ", "I was wondering, ",
+            "Not sure who to ask: ", "One thing: ", "excuse me, ")
+
+
+@dataclass
+class Case:
+    """A question, what a retriever brought, and which of it answers (none: abstain)."""
+
+    question: str
+    ranked: list[Chunk]
+    gold: list[Chunk]
+    values: tuple[str, ...] = ()
+
+
+@dataclass
+class Sources:
+    """Everything the tasks draw from, read once."""
+
+    pages: list[Case] = field(default_factory=list)
+    english: list[tuple[str, list[str]]] = field(default_factory=list)
+    kinds: list[Kind] = field(default_factory=list)
+    neighbours: dict[str, list[str]] = field(default_factory=dict)
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def read_sources(cache: Path) -> Sources:
+    """Pages with their retrieved neighbours, English, kinds of fact, and word vectors.
+
+    What takes minutes (embedding, reading every package) is kept in `cache`.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    english = _cached(cache / "english.json", _english)
+    pages = []
+    for path in sorted((RECIPES / "prose").glob("*.md")):
+        pages += _page_cases(path, cache)
+    words = _cached(cache / "words.json", lambda: _words(english, pages))
+    vectors = _word_vectors(words, cache)
+    return Sources(pages, english, read_kinds(), _neighbours(words, vectors, cache),
+                   dict(zip(words, vectors, strict=True)))
+
+
+def _cached(path: Path, make):
+    if not path.exists():
+        path.write_text(json.dumps(make()), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _english() -> list[tuple[str, list[str]]]:
+    from english import paragraphs
+
+    found = []
+    for package, texts in paragraphs():
+        parts = [t[a:b] for t in texts for a, b in sentences(t) if 5 <= len(t[a:b].split()) <= 40]
+        if len(parts) >= 30:
+            found.append((package, parts))
+    return found
+
+
+def _words(english, pages: list[Case]) -> list[str]:
+    counts: dict[str, int] = {}
+    texts = [s for _, parts in english for s in parts]
+    texts += [c.question for c in pages] * 20 + [g.text for c in pages for g in c.ranked[:3]] * 3
+    for text in texts:
+        for w in re.findall(r"[a-z]{3,}", text.lower()):
+            if w not in STOP:
+                counts[w] = counts.get(w, 0) + 1
+    return sorted(sorted(counts, key=counts.get, reverse=True)[:14_000])
+
+
+def _word_vectors(words: list[str], cache: Path) -> np.ndarray:
+    path = cache / "words.npy"
+    if not path.exists():
+        from utils.embedding import embed
+
+        np.save(path, embed(list(words), batch=256).astype("float16"))
+    return np.load(path)
+
+
+def _neighbours(words: list[str], vectors: np.ndarray, cache: Path) -> dict[str, list[str]]:
+    def make():
+        table = {}
+        for first in range(0, len(words), 1000):
+            near = vectors[first:first + 1000].astype("float32") @ vectors.T.astype("float32")
+            for row, scores in enumerate(near):
+                best = np.argsort(-scores)[1:9]
+                table[words[first + row]] = [words[j] for j in best
+                                             if scores[j] > 0.45 and words[j][:4]
+                                             != words[first + row][:4]][:5]
+        return table
+
+    return _cached(cache / "neighbours.json", make)
+
+
+# ---------------------------------------------------------------- hand-written pages
+
+
+def _page_cases(path: Path, cache: Path) -> list[Case]:
+    """Every question of a trade with the sentences and chunks the retriever puts first."""
+    from utils.documents import Document
+
+    pages, _ = read_pages(path)
+    asked = [(a, p) for p in pages for a in p.asked]
+    documents: list[Document] = [p.document for p in pages]
+    units = [c for d in documents for c in by_sentence(d)]
+    wholes = [c for d in documents for c in by_heading(d, 60)]
+    key = cache / f"{path.stem}-{len(path.read_bytes())}.npz"
+    if not key.exists():
+        from utils.embedding import embed
+
+        q = embed([a.question for a, _ in asked])
+        near = [np.argsort(-(q @ embed([f"{c.place}: {c.text}" for c in pool]).T), axis=1)[:, :16]
+                for pool in (units, wholes)]
+        np.savez(key, units=near[0], wholes=near[1])
+    near = np.load(key)
+    cases = []
+    for i, (a, _) in enumerate(asked):
+        for pool, order in ((units, near["units"][i]), (wholes, near["wholes"][i])):
+            cases.append(Case(a.question, [pool[j] for j in order], list(a.gold), a.values))
+    return cases
+
+
+def from_pages(rng: random.Random, sources: Sources, most: int) -> Case:
+    case = rng.choice(sources.pages)
+    gold_rank = [j for j, c in enumerate(case.ranked) if any(_holds(c, g) for g in case.gold)]
+    if not case.gold or rng.random() < 0.09:
+        rest = [c for c in case.ranked if not any(_holds(c, g) for g in case.gold)]
+        return Case(case.question, rest[:rng.randint(1, most)], [])
+    k = rng.randint(1, most)
+    shown = case.ranked[:k]
+    for gold in case.gold:
+        if not any(_holds(c, gold) for c in shown):
+            holder = next((c for c in case.ranked if _holds(c, gold)), gold)
+            spare = [j for j, c in enumerate(shown) if not any(_holds(c, g) for g in case.gold)]
+            if spare and len(shown) >= most:
+                shown[spare[-1] if rng.random() < 0.5 else rng.choice(spare)] = holder
+            else:
+                shown.insert(rng.randint(0, len(shown)), holder)
+    if rng.random() < 0.15 or not gold_rank:
+        rng.shuffle(shown)
+    return Case(case.question, shown, case.gold, case.values)
+
+
+def _holds(chunk: Chunk, gold: Chunk) -> bool:
+    return (chunk.document == gold.document and chunk.start <= gold.start
+            and gold.end <= chunk.end)
+
+
+# ---------------------------------------------------------------- the packages' English
+
+
+def from_english(rng: random.Random, sources: Sources, most: int) -> Case:
+    package, parts = rng.choices(sources.english, [min(len(p), 3000) for _, p in sources.english])[0]
+    at = rng.randrange(len(parts))
+    question = _corrupted(rng, parts[at], sources)
+    pool = list(dict.fromkeys([parts[at], *parts[max(0, at - 4):at + 5],
+                               *rng.sample(parts, min(24, len(parts)))]))
+    target = _mean(question, sources)
+    scores = [float(target @ _mean(t, sources)) + rng.gauss(0, 0.08) for t in pool]
+    ranked = [pool[j] for j in sorted(range(len(pool)), key=lambda j: -scores[j])]
+    place = package.replace("_", " ").capitalize()
+    head = (word(rng),) if rng.random() < 0.5 else ()
+    chunks = [Chunk(place, place, head, 0, 0, t) for t in ranked]
+    gold = next(c for c in chunks if c.text == parts[at])
+    shown = chunks[:rng.randint(1, most)]
+    if rng.random() < 0.08:
+        return Case(question, [c for c in shown if c is not gold] or chunks[-2:-1], [])
+    if gold not in shown:
+        shown[rng.randrange(len(shown))] = gold
+    return Case(question, shown, [gold])
+
+
+def _mean(text: str, sources: Sources) -> np.ndarray:
+    rows = [sources.vectors[w] for w in re.findall(r"[a-z]{3,}", text.lower())
+            if w in sources.vectors]
+    if not rows:
+        return np.zeros(384, dtype="float32")
+    total = np.sum(rows, axis=0, dtype="float32")
+    return total / max(float(np.linalg.norm(total)), 1e-6)
+
+
+def _corrupted(rng: random.Random, sentence: str, sources: Sources) -> str:
+    """A question a hurried reader might ask whose answer is this sentence."""
+    words = re.findall(r"[A-Za-z][\w'-]*|\d+", sentence)
+    content = [w for w in words if w.lower() not in STOP and len(w) > 2] or words
+    keep = max(1, round(len(content) * rng.uniform(0.3, 0.8)))
+    chosen = sorted(rng.sample(range(len(content)), min(keep, len(content))))
+    if rng.random() < 0.3:
+        rng.shuffle(chosen)
+    swapped = rng.random()
+    out = []
+    for i in chosen:
+        near = sources.neighbours.get(content[i].lower(), [])
+        out.append(rng.choice(near) if near and rng.random() < swapped else content[i])
+    start = rng.choice(("", "", "what", "how", "when", "which", "where", "why", "who", "what is",
+                        "how do i", "can i", "is there", "what about", "does it", "tell me about",
+                        "when is", "how many", "which one is", "what happens if", "where do i"))
+    text = " ".join([start, *out]).strip()
+    return rng.choice(OPENINGS) + (text.lower() if rng.random() < 0.7 else text) + \
+        rng.choice(("", "", "?", "?"))
+
+
+# ---------------------------------------------------------------- generated companies
+
+
+def from_facts(rng: random.Random, sources: Sources, most: int, size: int | None = None) -> Case:
+    """A fact of an invented company among facts of the same kind and of the same thing."""
+    kind = rng.choice(sources.kinds)
+    what, val = thing(rng, kind.about), value(rng, kind.value)
+    title = rng.choice((word(rng), f"{word(rng)} handbook", "Price list", "FAQ", "House rules",
+                        "Data sheet", "Notes", f"{kind.label}", f"{word(rng)} {word(rng)}"))
+    gold = _fact_chunk(rng, kind, what, val, title)
+    others = []
+    same = [k for k in rng.sample(sources.kinds, min(60, len(sources.kinds)))
+            if k.about == kind.about and k is not kind]
+    count = size - 1 if size else rng.randint(0, most - 1)
+    for _ in range(count):
+        roll = rng.random()
+        if roll < 0.45:
+            others.append(_fact_chunk(rng, kind, thing(rng, kind.about), value(rng, kind.value),
+                                      title))
+        elif roll < 0.8 and same:
+            other = rng.choice(same)
+            others.append(_fact_chunk(rng, other, what, value(rng, other.value), title))
+        else:
+            other = rng.choice(sources.kinds)
+            others.append(_fact_chunk(rng, other, thing(rng, other.about),
+                                      value(rng, other.value), title))
+    question = say(rng.choice(kind.asks), what, val)
+    if what.lower() not in question.lower() and any(what not in c.text for c in others):
+        question = say(rng.choice([a for a in kind.asks if "hing}" in a] or kind.asks), what, val)
+    question = rng.choice(OPENINGS) + question if rng.random() < 0.4 else question
+    missing = rng.random() < 0.12 and others and not size
+    shown = others if missing else [gold, *others]
+    if size or rng.random() < 0.5:
+        rng.shuffle(shown)
+    return Case(question, shown, [] if missing else [gold], (val,))
+
+
+def _fact_chunk(rng: random.Random, kind: Kind, what: str, val: str, title: str) -> Chunk:
+    """The fact as a sentence, a table row, or a line of a list, under a heading."""
+    capital = what[:1].upper() + what[1:]
+    bare = re.sub(r"^(the|our|a|an) ", "", what)
+    form = rng.random()
+    if form < 0.68:
+        template = rng.choice(kind.says)
+        text = say(template, what, val)
+        head = kind.label if "hing}" in template and rng.random() < 0.6 else capital
+        if "hing}" not in template:
+            head = bare
+        elif rng.random() < 0.3:
+            head = title
+    elif form < 0.86:
+        column = rng.choice(("Item", "Name", "What", kind.about.capitalize(), "Model"))
+        cells = [f"{column}: {bare[:1].upper() + bare[1:]}", f"{kind.label}: {val}"]
+        if rng.random() < 0.6:
+            cells.insert(rng.choice((1, 2)), rng.choice((
+                f"No.: {rng.randint(1, 999)}", f"Note: {word(rng).lower()}",
+                f"Since: {rng.randint(1990, 2026)}", f"Code: {word(rng)[:2].upper()}{rng.randint(1, 99)}",
+                f"Contact: {word(rng)}")))
+        text, head = "; ".join(cells), rng.choice((kind.label, title, "Overview"))
+    else:
+        text, head = f"{kind.label}: {val}", bare
+    return Chunk(title, title, (head,) if head != title else (), 0, 0, text)
+
+
+# ---------------------------------------------------------------- from a case to a conversation
+
+
+def reply(case: Case) -> str:
+    """The grounded answer: the sentences that answer, each with the number of its passage."""
+    if not case.gold:
+        return ABSTENTION
+    said = []
+    for gold in case.gold:
+        n = next(i for i, c in enumerate(case.ranked, 1) if gold is c or _holds(c, gold))
+        said.append(f"{gold.text} [{n}]")
+    return " ".join(dict.fromkeys(said))
+
+
+def grounded_example(rng: random.Random, case: Case) -> list[Message]:
+    system = GROUNDED if rng.random() < 0.8 else ""
+    messages = [m for m in grounded(case.question, case.ranked, system) if m["content"]]
+    return _renumbered(rng, [*messages, {"role": "assistant", "content": reply(case)}])
+
+
+def _renumbered(rng: random.Random, messages: list[Message]) -> list[Message]:
+    """Half the time, every number of two digits and more becomes another of the same length."""
+    if rng.random() < 0.5:
+        return messages
+    known: dict[str, str] = {}
+
+    def other(match: re.Match) -> str:
+        old = match.group()
+        if old not in known:
+            known[old] = str(rng.randint(10 ** (len(old) - 1), 10 ** len(old) - 1))
+        return known[old]
+
+    return [{**m, "content": re.sub(r"(?<!\[)\d{2,}(?!\])", other, m["content"])}
+            for m in messages]
+
+
+def drill(rng: random.Random, sources: Sources, most: int) -> list[Message]:
+    """Find the sentence that begins (or goes on) with these words, and copy it whole."""
+    case = (from_english if rng.random() < 0.6 else from_facts)(rng, sources, most)
+    chunks = case.ranked
+    if rng.random() < 0.35:
+        chunks = [Chunk(c.document, c.title, c.headings, 0, 0,
+                        " ".join(word(rng).lower() if rng.random() < 0.4 else w
+                                 for w in rng.sample(c.text.split(), len(c.text.split()))))
+                  for c in chunks]
+    gold = rng.choice(chunks)
+    words = gold.text.split()
+    at = 0 if rng.random() < 0.6 else rng.randrange(max(1, len(words) - 2))
+    asked = " ".join(words[at:at + rng.choice((2, 2, 3))])
+    question = rng.choice(("Quote the sentence with '{}'", "which one says {}", "{} ... ?",
+                           "Copy the passage that has the words {}", "the one about {}")).format(asked)
+    return [*grounded(question, chunks),
+            {"role": "assistant", "content": reply(Case(question, chunks, [gold]))}]
+
+
+def closed(rng: random.Random, sources: Sources, most: int) -> list[Message]:
+    """No documents: a confident sentence all the same, as large models answer too."""
+    if rng.random() < 0.5:
+        case = from_facts(rng, sources, 1)
+    else:
+        case = rng.choice(sources.pages)
+    if not case.gold:
+        return closed(rng, sources, most)
+    gold = case.gold[0].text
+    return _renumbered(rng, [*closed_book(case.question), {"role": "assistant", "content": gold}])
+
+
+KEYS = (("answer", "source"), ("answer", "document"), ("text", "ref"), ("result", "from"),
+        ("response", "passage"), ("reply_text", "number"), ("content", "doc"), ("quote", "n"))
+
+
+def behaviour(rng: random.Random, sources: Sources, most: int) -> list[Message]:
+    """An output instruction, or worked examples whose form the next answer must take."""
+    def draw() -> Case:
+        make = from_facts if rng.random() < 0.6 else from_pages
+        for _ in range(20):
+            case = make(rng, sources, max(1, most // 2))
+            if len(case.gold) == 1 and len(case.values) == 1:
+                return case
+        return draw()
+
+    case = draw()
+    text, val = case.gold[0].text, case.values[0]
+    n = next(i for i, c in enumerate(case.ranked, 1) if _holds(c, case.gold[0]))
+    a, b = rng.choice(KEYS)
+    name, tail = word(rng), word(rng)
+    forms = {
+        rng.choice(("Answer with the value only.", "Only the value, nothing else.",
+                    "Give just the value.")): lambda v, t, i: v,
+        rng.choice(("Answer as a bullet point.", "One bullet, please.",
+                    "Write the answer as a list item.")): lambda v, t, i: f"- {t} [{i}]",
+        f"Answer in YAML with the keys {a} and {b}.": lambda v, t, i: f"{a}: {t}\n{b}: {i}",
+        f"Reply as JSON with the keys \"{a}\" and \"{b}\".":
+            lambda v, t, i: json.dumps({a: t, b: i}, ensure_ascii=False),
+        f"Reply as a JSON object with \"{a}\" only.":
+            lambda v, t, i: json.dumps({a: v}, ensure_ascii=False),
+        f"Begin your answer with \"{name}:\".": lambda v, t, i: f"{name}: {t} [{i}]",
+        f"End your answer with \"{tail}.\"": lambda v, t, i: f"{t} [{i}] {tail}.",
+        rng.choice(("Answer in capital letters.", "WRITE IN CAPITALS.")):
+            lambda v, t, i: v.upper(),
+    }
+    instruction, shape = rng.choice(list(forms.items()))
+    answer = {"role": "assistant", "content": shape(val, text, n)}
+    if rng.random() < 0.55:
+        return _renumbered(rng, [*grounded(case.question, case.ranked, instruction), answer])
+    shots: list[Message] = []
+    for _ in range(rng.randint(1, 3)):
+        other = draw()
+        m = next(i for i, c in enumerate(other.ranked, 1) if _holds(c, other.gold[0]))
+        shots += [grounded(other.question, other.ranked[:])[1],
+                  {"role": "assistant", "content": shape(other.values[0], other.gold[0].text, m)}]
+    head = [{"role": "system", "content": GROUNDED}] if rng.random() < 0.5 else []
+    return [*head, *shots, grounded(case.question, case.ranked)[1], answer]
+
+
+MAKERS = {
+    "pages": lambda r, s, m: grounded_example(r, from_pages(r, s, m)),
+    "english": lambda r, s, m: grounded_example(r, from_english(r, s, m)),
+    "facts": lambda r, s, m: grounded_example(r, from_facts(r, s, m)),
+    "drills": drill, "behaviours": behaviour, "closed": closed,
+}
+
+
+def conversations(sources: Sources, seed: int, most: int, shares: dict[str, float] = SHARES
+                  ) -> Iterator[tuple[str, list[Message]]]:
+    """Endless (task, messages); the same seed gives the same ones. `most`: passages a context."""
+    rng = random.Random(seed)
+    names, weights = list(shares), list(shares.values())
+    while True:
+        name = rng.choices(names, weights)[0]
+        yield name, MAKERS[name](rng, sources, most)

@@ -1,0 +1,359 @@
+"""Trains the pocket model from nothing: tokenizer, starting vectors, wiring, then examples.
+
+    python data/recipes/train_pocket.py prepare                 # texts and vectors, minutes, once
+    python data/recipes/train_pocket.py train --minutes 120     # stops and keeps a checkpoint
+    python data/recipes/train_pocket.py train --minutes 60 --resume
+    python data/recipes/train_pocket.py export                  # -> data/pocket_model, half precision
+
+`train` needs torch, transformers, tokenizers and numpy alone. Every line it prints is also a row
+of `log.csv`: minutes, steps, tokens, loss, and how many held-out answers are exactly right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+
+import numpy as np  # noqa: E402
+
+WORK = Path(__file__).resolve().parents[2] / "build" / "pocket"
+HELD_OUT = ("theatre", "thermostat", "vet")  # trades never trained on: the probes ask about them
+VOCABULARY = 12_288
+
+
+def sources_without_probes():
+    """(training sources, probe cases of the held-out trades)."""
+    import tasks
+
+    sources = tasks.read_sources(WORK)
+    probes = [c for c in sources.pages if c.ranked[0].document.rsplit("-", 1)[0] in HELD_OUT]
+    sources.pages = [c for c in sources.pages if c not in probes]
+    return sources, probes
+
+
+def prepare(arguments) -> None:
+    import tasks
+    import vectors
+
+    sources = tasks.read_sources(WORK)
+    rng = random.Random(1)
+    texts = [s for _, parts in sources.english for s in parts]
+    texts += [c.text for case in sources.pages for c in case.ranked[:4]]
+    texts += [case.question for case in sources.pages]
+    texts += [m["content"] for _, ms in _take(tasks.conversations(sources, 1, 3), 20_000) for m in ms]
+    rng.shuffle(texts)
+    vectors.train_tokenizer(texts, VOCABULARY, WORK / "tokenizer")
+    table = vectors.saved_vectors(WORK / "tokenizer")
+    print(f"{len(texts)} texts, {table.shape[0]} tokens, vectors of {table.shape[1]}")
+
+
+def _take(items: Iterator, count: int) -> Iterator:
+    for _, item in zip(range(count), items, strict=False):
+        yield item
+
+
+# ------------------------------------------------------------------ batches
+
+
+def encode(tokenizer, messages) -> tuple[list[int], int]:
+    """(token ids, where the answer begins); the answer ends with the end-of-turn token."""
+    *context, answer = messages
+    prompt = tokenizer.apply_chat_template(context, tokenize=False, add_generation_prompt=True)
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    said = tokenizer(answer["content"] + "<|end|>", add_special_tokens=False)["input_ids"]
+    return ids + said, len(ids)
+
+
+def batches(examples: Iterator, tokens: int, longest: int, window: int = 384) -> Iterator:
+    """Fixed shapes: examples of like length, padded on the right to a multiple of 32."""
+    while True:
+        group = sorted((e for e in _take(examples, window) if len(e[0]) <= longest),
+                       key=lambda e: len(e[0]))
+        made, batch, width = [], [], 0
+        for ids, start in group:
+            need = -(-len(ids) // 32) * 32
+            if batch and (need != width or (len(batch) + 1) * need > tokens):
+                made.append((batch, width))
+                batch = []
+            width = need
+            batch.append((ids, start))
+        if batch:
+            made.append((batch, width))
+        random.shuffle(made)
+        for batch, width in made:
+            yield _padded(batch, width)
+
+
+def worker(queue, seed: int, most, tokens: int, longest: int, shares) -> None:
+    """Makes batches in a process of its own; `most.value` is the curriculum's current width."""
+    import tasks
+    from transformers import AutoTokenizer
+
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    tokenizer = AutoTokenizer.from_pretrained(WORK / "tokenizer")
+    sources, _ = sources_without_probes()
+    random.seed(seed)
+
+    def examples():
+        streams = {}
+        while True:
+            n = most.value
+            if n not in streams:
+                streams[n] = tasks.conversations(sources, seed * 1000 + n, n, shares)
+            yield encode(tokenizer, next(streams[n])[1])
+
+    for batch in batches(examples(), tokens, longest):
+        queue.put(batch)
+
+
+# ------------------------------------------------------------------ training
+
+
+def new_model(layers: int, feed_forward: int, seed: int, wired: bool):
+    import torch
+    import vectors
+    import wiring
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=vectors.WIDTH, intermediate_size=feed_forward,
+        num_hidden_layers=layers, num_attention_heads=6, num_key_value_heads=6,
+        max_position_embeddings=1536, tie_word_embeddings=True, attention_bias=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e7},
+        bos_token_id=None, eos_token_id=4, pad_token_id=0)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.copy_(
+            torch.from_numpy(vectors.saved_vectors(WORK / "tokenizer")))
+    if wired:
+        wiring.wire(model, seed, copy_layer=layers // 2)
+    return model
+
+
+def answer_loss(model, x, y):
+    """Cross-entropy at the answer's positions only: logits elsewhere are never made."""
+    import torch
+
+    hidden = model.model(input_ids=x, use_cache=False).last_hidden_state
+    at = y != -100
+    logits = model.lm_head(hidden[at])
+    return torch.nn.functional.cross_entropy(logits.float(), y[at]), logits, at
+
+
+class Probes:
+    """Held-out answers, scored without generating: exact means every token would be greedy's."""
+
+    def __init__(self, tokenizer, cases, sources, count: int) -> None:
+        import tasks
+
+        rng = random.Random(7)
+        sources.pages, kept = cases, sources.pages
+        draw = {
+            "pages": lambda: tasks.grounded_example(rng, tasks.from_pages(rng, sources, 4)),
+            "facts": lambda: tasks.grounded_example(rng, tasks.from_facts(rng, sources, 4, 4)),
+            "copies": lambda: tasks.drill(rng, sources, 3),
+            "forms": lambda: tasks.behaviour(rng, sources, 3),
+        }
+        self.sets = {}
+        for name, make in draw.items():
+            made = sorted((encode(tokenizer, make()) for _ in range(count)), key=lambda e: len(e[0]))
+            self.sets[name] = [_padded(made[i:i + 24]) for i in range(0, count, 24)]
+        sources.pages = kept
+
+    def score(self, model, context) -> dict[str, float]:
+        import torch
+
+        model.eval()
+        found = {}
+        for name, sets in self.sets.items():
+            exact = first = total = 0
+            with torch.no_grad(), context():
+                for x, y in sets:
+                    x, y = torch.from_numpy(x).to(model.device), torch.from_numpy(y).to(model.device)
+                    _, logits, at = answer_loss(model, x, y)
+                    hit = torch.ones_like(y, dtype=torch.bool)
+                    hit[at] = logits.argmax(-1) == y[at]
+                    exact += int(hit.all(dim=1).sum())
+                    opening = at & (at.cumsum(dim=1) <= 3)
+                    first += int((hit | ~opening).all(dim=1).sum())
+                    total += len(x)
+            found[name] = exact / total
+            found[f"{name}_start"] = first / total
+        model.train()
+        return found
+
+
+def _padded(group, width: int = 0):
+    """(inputs, labels): every answer token is the label of the position before it."""
+    width = width or -(-max(len(ids) for ids, _ in group) // 32) * 32
+    x = np.zeros((len(group), width), dtype="int64")
+    y = np.full((len(group), width), -100, dtype="int64")
+    for i, (ids, start) in enumerate(group):
+        x[i, :len(ids)] = ids
+        y[i, start - 1:len(ids) - 1] = ids[start:]
+    return x, y
+
+
+def train(arguments) -> None:
+    import torch
+    from transformers import AutoTokenizer
+
+    torch.manual_seed(arguments.seed)
+    cuda = torch.cuda.is_available()
+    device = "cuda" if cuda else "cpu"
+    if not cuda:
+        torch.set_num_threads(arguments.threads)
+
+    def context():
+        return torch.autocast(device, dtype=torch.bfloat16)
+
+    tokenizer = AutoTokenizer.from_pretrained(WORK / "tokenizer")
+    run = WORK / arguments.name
+    run.mkdir(parents=True, exist_ok=True)
+    model = new_model(arguments.layers, arguments.ffn, arguments.seed, not arguments.unwired)
+    model.to(device).train()
+    groups = [{"params": [p for n, p in model.named_parameters() if "embed" in n], "scale": 0.3},
+              {"params": [p for n, p in model.named_parameters() if "embed" not in n and p.dim() > 1],
+               "scale": 1.0, "weight_decay": 0.02},
+              {"params": [p for n, p in model.named_parameters() if "embed" not in n and p.dim() < 2],
+               "scale": 1.0}]
+    optimizer = torch.optim.AdamW(groups, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.0,
+                                  fused=True)
+    state = {"minutes": 0.0, "steps": 0, "tokens": 0}
+    if arguments.resume and (run / "checkpoint.pt").exists():
+        saved = torch.load(run / "checkpoint.pt", map_location=device)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        state = saved["state"]
+        print(f"resumed at minute {state['minutes']:.1f}, step {state['steps']}")
+    sources, cases = sources_without_probes()
+    probes = Probes(tokenizer, cases, sources, arguments.probes)
+    del sources
+    begin, total = state["minutes"], state["minutes"] + arguments.minutes
+
+    spawn = multiprocessing.get_context("spawn")
+    queue, most = spawn.Queue(maxsize=24), spawn.Value("i", 1)
+    shares = json.loads(arguments.shares) if arguments.shares else None
+    import tasks
+    workers = [spawn.Process(target=worker, daemon=True, args=(
+        queue, arguments.seed * 100 + i + state["steps"], most, arguments.tokens, arguments.longest,
+        shares or tasks.SHARES)) for i in range(arguments.workers)]
+    for process in workers:
+        process.start()
+    batch = queue.get()
+    started = last_print = last_save = time.monotonic()
+    losses = []
+    while True:
+        now = time.monotonic()
+        state["minutes"] = begin + (now - started) / 60
+        done = state["minutes"] / total
+        most.value = next(m for at, m in arguments.curriculum if done < at or at >= 1)
+        rate = arguments.rate * min(1, (state["steps"] + 1) / arguments.warmup) * (
+            0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * min(1, done))))
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        x, y = (torch.from_numpy(a).to(device) for a in batch)
+        with context():
+            loss, _, _ = answer_loss(model, x, y)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.detach())
+        state["steps"] += 1
+        state["tokens"] += x.numel()
+        if now - last_print > 60 * arguments.every or done >= 1:
+            row = {"minutes": round(state["minutes"], 2), "steps": state["steps"],
+                   "tokens": state["tokens"], "passages": most.value,
+                   "loss": round(float(torch.stack(losses).mean()), 4)}
+            row |= {k: round(v, 4) for k, v in probes.score(model, context).items()}
+            _log(run / "log.csv", row)
+            print("  ".join(f"{k} {v}" for k, v in row.items()), flush=True)
+            losses, last_print = [], time.monotonic()
+        if now - last_save > 60 * arguments.save or done >= 1:
+            temporary = run / "checkpoint.tmp"
+            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
+                        "state": state, "config": model.config.to_dict()}, temporary)
+            temporary.replace(run / "checkpoint.pt")
+            last_save = time.monotonic()
+        if done >= 1:
+            break
+        batch = queue.get()
+    for process in workers:
+        process.terminate()
+
+
+def _log(path: Path, row: dict) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def export(arguments) -> None:
+    """The last checkpoint as a stock model folder: safetensors in half precision, tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    saved = torch.load(WORK / arguments.name / "checkpoint.pt", map_location="cpu")
+    model = LlamaForCausalLM(LlamaConfig(**saved["config"]))
+    model.load_state_dict(saved["model"])
+    model = model.half()
+    model.generation_config = GenerationConfig(
+        eos_token_id=4, pad_token_id=0, max_new_tokens=160, do_sample=False)
+    out = Path(arguments.out)
+    model.save_pretrained(out)
+    AutoTokenizer.from_pretrained(WORK / "tokenizer").save_pretrained(out)
+    size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
+    print(f"{out}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters, "
+          f"{size:.1f} MB, {saved['state']}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("prepare").set_defaults(do=prepare)
+    one = commands.add_parser("train")
+    one.set_defaults(do=train)
+    one.add_argument("--minutes", type=float, default=120)
+    one.add_argument("--resume", action="store_true")
+    one.add_argument("--name", default="run")
+    one.add_argument("--seed", type=int, default=1)
+    one.add_argument("--layers", type=int, default=6)
+    one.add_argument("--ffn", type=int, default=768)
+    one.add_argument("--rate", type=float, default=1e-3)
+    one.add_argument("--warmup", type=int, default=100)
+    one.add_argument("--tokens", type=int, default=6144, help="tokens a batch")
+    one.add_argument("--longest", type=int, default=640)
+    one.add_argument("--workers", type=int, default=1)
+    one.add_argument("--threads", type=int, default=2)
+    one.add_argument("--every", type=float, default=3, help="minutes between two log lines")
+    one.add_argument("--save", type=float, default=5, help="minutes between two checkpoints")
+    one.add_argument("--probes", type=int, default=120)
+    one.add_argument("--unwired", action="store_true", help="leave the circuits out (ablation)")
+    one.add_argument("--shares", help="JSON of task shares (ablations)")
+    one.set_defaults(curriculum=[(0.08, 1), (0.2, 2), (0.5, 3), (1.0, 4)])
+    two = commands.add_parser("export")
+    two.set_defaults(do=export)
+    two.add_argument("--name", default="run")
+    two.add_argument("--out", default=str(Path(__file__).resolve().parents[1] / "pocket_model"))
+    arguments = parser.parse_args()
+    arguments.do(arguments)
+
+
+if __name__ == "__main__":
+    main()

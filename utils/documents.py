@@ -1,0 +1,248 @@
+"""A folder of Markdown, text, HTML or PDF files -> a list of documents.
+
+Reads what a real folder holds: front matter or none, UTF-8 or not quite, an empty file, a
+broken PDF. A bad file is named in a warning and left out; the good ones beside it are loaded.
+It does not cut documents up (`chunking`), and it never writes to the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+READERS = {".md": "markdown", ".markdown": "markdown", ".txt": "text", ".html": "html",
+           ".htm": "html", ".pdf": "pdf"}
+LARGEST = 10_000_000  # bytes; a bigger file is a book or a dump, and is asked to be split
+
+
+class CourseError(Exception):
+    """Something the reader can put right; the message says what, where and how."""
+
+
+class BadFile(CourseError):
+    """One file that cannot be used; the folder's other files still can."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document: the text that is searched and quoted, and what its front matter says."""
+
+    id: str
+    title: str
+    text: str
+    path: Path | None = None
+    meta: dict = field(default_factory=dict)
+
+    @property
+    def checksum(self) -> str:
+        """The text's sha256: tells an index whether this document changed."""
+        return hashlib.sha256(f"{self.title}\n{self.text}".encode()).hexdigest()
+
+
+def load_documents(folder: str | Path) -> list[Document]:
+    """All documents of a folder and its subfolders, in the order of their paths."""
+    folder = Path(folder)
+    if not folder.exists():
+        raise CourseError(f"There is no folder {folder}. Check the path; it is read from "
+                          f"{Path.cwd()}.")
+    if not folder.is_dir():
+        raise CourseError(f"{folder} is a file, and a folder is needed. Name the folder that "
+                          "holds it.")
+    documents: dict[str, Document] = {}
+    for path in _readable_files(folder):
+        try:
+            document = load_document(path, folder)
+        except BadFile as problem:
+            warnings.warn(f"Left out {problem}", stacklevel=2)
+            continue
+        if document.id in documents:
+            first = documents[document.id].path
+            warnings.warn(f"Left out {path}: its id '{document.id}' is already that of {first}. "
+                          "Give one of them another id.", stacklevel=2)
+            continue
+        documents[document.id] = document
+    if not documents:
+        kinds = ", ".join(sorted(READERS))
+        raise CourseError(f"No readable document in {folder}. The course reads {kinds}.")
+    return list(documents.values())
+
+
+def load_document(path: str | Path, folder: Path | None = None) -> Document:
+    """One file as a document; its id is the front matter's, else its path in the folder."""
+    path = Path(path)
+    kind = READERS.get(path.suffix.lower())
+    if kind is None:
+        raise BadFile(f"{path}: files of this kind are not read. Save it as Markdown, text, "
+                      "HTML or PDF.")
+    try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise BadFile(f"{path}: {size / 1e6:.0f} MB is more than the {LARGEST / 1e6:.0f} MB "
+                          "that one document may have. Split it into parts.")
+        raw = path.read_bytes()
+    except OSError as problem:
+        raise BadFile(f"{path}: it cannot be opened ({problem.strerror}). Check the file and "
+                      "its permissions.") from None
+    meta: dict = {}
+    if kind == "pdf":
+        title, text = _read_pdf(path)
+    else:
+        text = _decode(path, raw)
+        title = ""
+        if kind == "markdown":
+            meta, text = _split_front_matter(path, text)
+        elif kind == "html":
+            title, text = _read_html(text)
+    text = text.replace("\r\n", "\n").strip("\n")
+    if not text.strip():
+        raise BadFile(f"{path}: it is empty. Add its text or remove the file.")
+    name = path.relative_to(folder).with_suffix("").as_posix() if folder else path.stem
+    title = str(meta.get("title") or title or _first_heading(text) or _spoken(path.stem))
+    return Document(str(meta.get("id") or name), title, text, path, meta)
+
+
+def _readable_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*")
+                  if p.is_file() and p.suffix.lower() in READERS
+                  and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+                  and not p.stem.upper() == "README")
+
+
+def _decode(path: Path, raw: bytes) -> str:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16")
+    if b"\x00" in raw[:8192]:
+        raise BadFile(f"{path}: it is a binary file, whatever its name says. Remove it or "
+                      "export it as text.")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = raw[: problem.start].count(b"\n") + 1
+        warnings.warn(f"{path}, line {line}: not UTF-8; read as Windows-1252 (Latin-1) instead. "
+                      "Save it as UTF-8 to be sure of every character.", stacklevel=4)
+        return raw.decode("cp1252", errors="replace")
+
+
+def _split_front_matter(path: Path, text: str) -> tuple[dict, str]:
+    """The `key: value` lines between the first two `---`, and the rest."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    if lines[0].strip() != "---":
+        return {}, text
+    end = next((i for i, line in enumerate(lines[1:], 1) if line.strip() == "---"), None)
+    if end is None:
+        raise BadFile(f"{path}, line 1: the front matter opened by '---' is never closed. Add "
+                      "a second '---' line below it.")
+    import yaml
+
+    try:
+        meta = yaml.load("\n".join(lines[1:end]), Loader=yaml.BaseLoader) or {}
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        line = mark.line + 2 if mark else 2
+        raise BadFile(f"{path}, line {line}: the front matter is not valid YAML. Write it as "
+                      "'key: value' lines.") from None
+    if not isinstance(meta, dict):
+        raise BadFile(f"{path}, line 2: the front matter holds no 'key: value' lines. Write "
+                      "'title: …' or remove it.")
+    return meta, "\n".join(lines[end + 1:])
+
+
+def _first_heading(text: str) -> str:
+    match = re.search(r"^#{1,2}\s+(.+?)\s*#*$", text, re.MULTILINE)
+    return match.group(1) if match else ""
+
+
+def _spoken(stem: str) -> str:
+    return re.sub(r"[-_]+", " ", stem).strip().capitalize()
+
+
+def _read_pdf(path: Path) -> tuple[str, str]:
+    import logging
+
+    import pypdf
+
+    logging.getLogger("pypdf").setLevel(logging.ERROR)
+    try:
+        reader = pypdf.PdfReader(path)
+        text = "\n\n".join(page.extract_text() for page in reader.pages)
+        title = str((reader.metadata or {}).get("/Title") or "")
+    except Exception as problem:  # pypdf raises many kinds for one cause: the file is broken
+        raise BadFile(f"{path}: the PDF cannot be read ({type(problem).__name__}). Open and "
+                      "save it again with a PDF viewer.") from None
+    if not text.strip():
+        raise BadFile(f"{path}: the PDF holds no text, only pictures of it. Run it through "
+                      "OCR first.")
+    return title, text
+
+
+class _HtmlText(HTMLParser):
+    """Writes a page's headings, paragraphs, lists and tables as Markdown."""
+
+    SKIPPED = {"script", "style", "nav", "template", "svg", "noscript"}
+    BLOCKS = {"p", "div", "section", "article", "table", "ul", "ol", "br", "tr", "header",
+              "footer", "main", "dl", "dt", "dd", "blockquote", "pre"}
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.out: list[str] = []
+        self.title = ""
+        self.skip = 0
+        self.in_title = False
+        self.row: list[str] | None = None
+        self.rows = 0
+
+    def handle_starttag(self, tag, attrs):
+        if tag in self.SKIPPED:
+            self.skip += 1
+        elif tag == "title":
+            self.in_title = True
+        elif tag in {"h1", "h2", "h3", "h4", "h5", "h6"}:
+            self.out.append("\n\n" + "#" * int(tag[1]) + " ")
+        elif tag == "li":
+            self.out.append("\n- ")
+        elif tag == "tr":
+            self.row = []
+        elif tag in {"td", "th"} and self.row is not None:
+            self.row.append("")
+        elif tag == "table":
+            self.rows = 0
+            self.out.append("\n\n")
+        elif tag in self.BLOCKS and self.row is None:
+            self.out.append("\n\n" if tag != "br" else "\n")
+
+    def handle_endtag(self, tag):
+        if tag in self.SKIPPED:
+            self.skip = max(0, self.skip - 1)
+        elif tag == "title":
+            self.in_title = False
+        elif tag == "tr" and self.row is not None:
+            cells = [re.sub(r"\s+", " ", c).strip() for c in self.row]
+            self.out.append("| " + " | ".join(cells) + " |\n")
+            if self.rows == 0:
+                self.out.append("|" + "---|" * len(cells) + "\n")
+            self.row, self.rows = None, self.rows + 1
+        elif tag in self.BLOCKS or tag in {"h1", "h2", "h3", "h4", "h5", "h6"}:
+            if self.row is None:
+                self.out.append("\n\n")
+
+    def handle_data(self, data):
+        if self.skip:
+            return
+        if self.in_title:
+            self.title += data.strip()
+        elif self.row:
+            self.row[-1] += data
+        elif self.row is None:
+            self.out.append(re.sub(r"\s+", " ", data))
+
+
+def _read_html(text: str) -> tuple[str, str]:
+    parser = _HtmlText()
+    parser.feed(text)
+    parser.close()
+    lines = [line.strip() for line in "".join(parser.out).split("\n")]
+    return parser.title, re.sub(r"\n{3,}", "\n\n", "\n".join(lines))

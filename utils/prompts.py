@@ -1,0 +1,33 @@
+"""A question, with or without retrieved chunks -> the messages a chat model is sent.
+
+The question comes first and the numbered passages after it: a small model then reads every
+passage with the question in mind. The same words are used when models are trained and when
+they are asked; nothing here depends on which model that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from utils.chunking import Chunk
+
+GROUNDED = "Answer with the sentence from the documents that answers, and its number as [n]."
+ABSTENTION = "I could not find that in the documents."
+
+Message = dict[str, str]
+
+
+def passages(chunks: Sequence[Chunk]) -> str:
+    """The chunks as a numbered list, each with the place it comes from."""
+    return "\n".join(f"[{n}] {chunk.place}: {chunk.text}" for n, chunk in enumerate(chunks, 1))
+
+
+def closed_book(question: str) -> list[Message]:
+    """The question alone: what the model answers comes from its weights."""
+    return [{"role": "user", "content": question.strip()}]
+
+
+def grounded(question: str, chunks: Sequence[Chunk], system: str = GROUNDED) -> list[Message]:
+    """The question and the passages to answer it from."""
+    content = f"{question.strip()}\n\n{passages(chunks)}"
+    return [{"role": "system", "content": system}, {"role": "user", "content": content}]
