@@ -141,6 +141,9 @@ def _split_front_matter(path: Path, text: str) -> tuple[dict, str]:
     try:
         meta = yaml.load("\n".join(lines[1:end]), Loader=yaml.BaseLoader) or {}
     except yaml.YAMLError as problem:
+        plain = [line.partition(": ") for line in lines[1:end] if line.strip()]
+        if all(re.fullmatch(r"[\w-]+", key) and found for key, found, _ in plain):
+            return {key: text.strip() for key, _, text in plain}, "\n".join(lines[end + 1:])
         mark = getattr(problem, "problem_mark", None)
         line = mark.line + 2 if mark else 2
         raise BadFile(f"{path}, line {line}: the front matter is not valid YAML. Write it as "

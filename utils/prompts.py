@@ -18,8 +18,8 @@ Message = dict[str, str]
 
 
 def passages(chunks: Sequence[Chunk]) -> str:
-    """The chunks as a numbered list, each with the place it comes from."""
-    return "\n".join(f"[{n}] {chunk.place}: {chunk.text}" for n, chunk in enumerate(chunks, 1))
+    """The chunks as a numbered list: a line with the place each comes from, then its text."""
+    return "\n".join(f"[{n}] {chunk.place}\n{chunk.text}" for n, chunk in enumerate(chunks, 1))
 
 
 def closed_book(question: str) -> list[Message]:

@@ -23,8 +23,8 @@ from utils.chunking import Chunk, by_heading, by_sentence, sentences
 from utils.prompts import ABSTENTION, GROUNDED, Message, closed_book, grounded
 
 RECIPES = Path(__file__).parent
-SHARES = {"pages": 0.36, "english": 0.24, "facts": 0.22, "drills": 0.06, "behaviours": 0.08,
-          "closed": 0.04}
+SHARES = {"pages": 0.36, "english": 0.24, "facts": 0.22, "drills": 0.07, "behaviours": 0.08,
+          "closed": 0.03}
 OPENINGS = ("", "", "", "", "", "", "hi, ", "Hello, ", "quick question: ", "Please tell me: ",
             "Good morning. ", "sorry to bother you, ", "Could you tell me ", "I was wondering, ",
             "Not sure who to ask: ", "One thing: ", "excuse me, ")

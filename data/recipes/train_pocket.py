@@ -346,7 +346,7 @@ def main() -> None:
     one.add_argument("--probes", type=int, default=120)
     one.add_argument("--unwired", action="store_true", help="leave the circuits out (ablation)")
     one.add_argument("--shares", help="JSON of task shares (ablations)")
-    one.set_defaults(curriculum=[(0.08, 1), (0.2, 2), (0.5, 3), (1.0, 4)])
+    one.set_defaults(curriculum=[(0.05, 1), (0.15, 2), (0.4, 3), (1.0, 4)])
     two = commands.add_parser("export")
     two.set_defaults(do=export)
     two.add_argument("--name", default="run")

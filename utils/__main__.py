@@ -1,0 +1,86 @@
+"""python3 -m utils COMMAND: the course from the command line.
+
+Only the standard library is imported until the environment exists; each command then imports
+what it needs. `python3 -m utils --help` lists the commands.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+
+from utils import environment
+
+COMMANDS = {
+    "run": ("[01 02 …]", "set up, execute the course's notebooks, print the scoreboard"),
+    "test": ("[pytest options]", "set up, run the unit tests and nbval over every notebook"),
+    "lab": ("", "open JupyterLab on the course"),
+    "doctor": ("", "check Python, packages, memory, disk, GPU, and which profiles work here"),
+    "links": ("OWNER/NAME", "write the repository's address into every Colab link"),
+}
+HELP = {
+    "run": "Executes the notebooks in order, or those whose numbers are given, with their times.\n"
+           "The executed copies are kept in build/notebooks/; the scoreboard in "
+           "build/scoreboard.json.\nA notebook that fails stops the run with its cell and error, "
+           "exit code 1.",
+    "test": "Options after the word go to pytest: python3 -m utils test -k grading",
+    "lab": "Ctrl-C in this terminal ends it.",
+    "doctor": "Exit code 0 when the embedded profile works, 1 when something is in its way.",
+    "links": "Without an address: prints the present one and checks that all links agree.",
+}
+
+
+def main(words: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(usage())
+        return 0 if words else 2
+    command, rest = words[0], words[1:]
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1, cutoff=0.3)
+        guess = f" Did you mean '{near[0]}'?" if near else ""
+        print(f"There is no command '{command}'.{guess} The commands: {', '.join(COMMANDS)}.",
+              file=sys.stderr)
+        return 2
+    if rest and rest[0] in {"-h", "--help"}:
+        print(f"python3 -m utils {command} {COMMANDS[command][0]}\n\n{COMMANDS[command][1]}.\n"
+              f"{HELP[command]}")
+        return 0
+    try:
+        if command != "doctor":
+            environment.ensure()
+        return act(command, rest)
+    except environment.SetupError as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. Nothing is lost; run the command again to go on.", file=sys.stderr)
+        return 130
+    except Exception as problem:
+        if type(problem).__module__.startswith("utils."):
+            print(problem, file=sys.stderr)
+            return 2
+        raise
+
+
+def act(command: str, rest: list[str]) -> int:
+    """Runs one command inside the environment; the answer is its exit code."""
+    os.environ["PYTHONPATH"] = environment._with_root()["PYTHONPATH"]
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from utils import course
+
+    return getattr(course, command)(rest)
+
+
+def usage() -> str:
+    width = max(len(f"{name} {COMMANDS[name][0]}") for name in COMMANDS)
+    lines = [f"  {f'{name} {shape}':<{width}}  {text}" for name, (shape, text) in COMMANDS.items()]
+    return ("usage: python3 -m utils COMMAND\n\n" + "\n".join(lines) +
+            "\n\n  COMMAND --help says more. The first command that needs it makes .venv.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

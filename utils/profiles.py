@@ -1,0 +1,104 @@
+"""Which models and sizes run where. Every model id of the course stands here and nowhere else.
+
+A profile is chosen by the variable COURSE_PROFILE or in a notebook's setup cell. A profile
+that this machine cannot have says why, and names what works; it never becomes another one.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from utils.documents import CourseError
+
+ROOT = Path(__file__).resolve().parents[1]
+POCKET_MODEL = ROOT / "data" / "pocket_model"
+EMBEDDER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The models of one kind of machine, and the sizes that decide its memory."""
+
+    name: str
+    where: str
+    generator: str
+    embedder: str | None  # None: the offline embedder in its wheel
+    reranker: str | None
+    gpu: bool
+    needs_hub: bool
+    load_in_4bit: bool = False
+    batch: int = 16
+    longest: int = 1536
+
+    def why_not(self) -> str | None:
+        """Why this machine cannot use the profile, with the remedy; None if it can."""
+        if self.gpu and not _has_gpu():
+            return ("it needs an NVIDIA GPU and this machine shows none. Use "
+                    "COURSE_PROFILE=embedded, or open the notebook on Colab with a GPU.")
+        if self.needs_hub:
+            absent = [m for m in (self.generator, self.embedder, self.reranker)
+                      if m and not _stored(m)]
+            if absent and (os.environ.get("HF_HUB_OFFLINE") == "1" or not _hub_answers()):
+                return (f"{absent[0]} is not stored here and the model hub is out of reach. Go "
+                        "online once, or use COURSE_PROFILE=embedded.")
+        elif not (Path(self.generator) / "config.json").is_file():
+            return (f"the pocket model is missing from {self.generator}. Restore it with: "
+                    "git checkout data/pocket_model")
+        return None
+
+
+PROFILES = {p.name: p for p in (
+    Profile("embedded", "any CPU, offline", str(POCKET_MODEL), None, None,
+            gpu=False, needs_hub=False),
+    Profile("cpu", "a laptop with internet", "Qwen/Qwen3-0.6B", EMBEDDER_HUB_ID, None,
+            gpu=False, needs_hub=True, batch=4),
+    Profile("t4", "free Colab", "Qwen/Qwen3-1.7B", "BAAI/bge-small-en-v1.5",
+            "cross-encoder/ms-marco-MiniLM-L6-v2", gpu=True, needs_hub=True, batch=8),
+    Profile("gpu", "24 GB and up, bf16", "Qwen/Qwen3-4B-Instruct-2507", "BAAI/bge-base-en-v1.5",
+            "BAAI/bge-reranker-v2-m3", gpu=True, needs_hub=True, batch=16),
+)}
+
+
+def choose(name: str | None = None) -> Profile:
+    """The profile of that name, else of COURSE_PROFILE, else `embedded`; checked before use."""
+    name = name or os.environ.get("COURSE_PROFILE") or "embedded"
+    if name not in PROFILES:
+        raise CourseError(f"There is no profile '{name}'. Choose one of: {', '.join(PROFILES)}.")
+    profile = PROFILES[name]
+    generator = os.environ.get("COURSE_GENERATOR")
+    if generator:
+        profile = replace(profile, generator=generator, needs_hub=not Path(generator).is_dir())
+    problem = profile.why_not()
+    if problem:
+        raise CourseError(f"The profile '{name}' cannot be used here: {problem}")
+    if not profile.needs_hub:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    return profile
+
+
+def _has_gpu() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
+
+
+def _stored(model: str) -> bool:
+    """Whether the model is a folder here or in the hub's local cache."""
+    if Path(model).is_dir():
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(model, "config.json"), str)
+
+
+def _hub_answers() -> bool:
+    try:
+        socket.create_connection(("huggingface.co", 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
