@@ -6,24 +6,30 @@ whether a set-up is complete and current; a set-up that was interrupted has none
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import importlib
 import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = VENV / "course-stamp"
-LOCK = ROOT / ".venv-lock"
+LOCK = ROOT / "build" / "setup-lock"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-FREE_GB = 3.0
+FREE_GB = 4.0  # 2.5 installed, the rest for the downloads
+DISK_FULL = ("no space left", "not enough space on the disk", "quota exceeded")
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 
@@ -40,6 +46,12 @@ def python_problem(version: tuple[int, ...] = tuple(sys.version_info[:2])) -> st
             "call it by name, for example: python3.12 -m utils run" % found)
 
 
+def check_python() -> None:
+    problem = python_problem()
+    if problem:
+        raise SetupError(problem)
+
+
 def venv_python() -> Path:
     return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
@@ -49,10 +61,10 @@ def inside_venv() -> bool:
 
 
 def fingerprint() -> str:
-    """Changes when the pins, the requirements or the Python change."""
-    parts = [(ROOT / name).read_bytes() for name in ("constraints.txt", "pyproject.toml")]
-    parts.append(platform.python_version().encode())
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+    """Changes when the pins or the requirements change, or the course is moved."""
+    parts = [(ROOT / "constraints.txt").read_text(encoding="utf-8"), *requirements(),
+             *requirements("test"), str(ROOT)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def pins() -> dict[str, list[tuple[str, str]]]:
@@ -61,12 +73,12 @@ def pins() -> dict[str, list[tuple[str, str]]]:
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         match = re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)\s*(?:;\s*(.+))?$", line)
         if match:
-            found.setdefault(_normal(match[1]), []).append((match[2], (match[3] or "").strip()))
+            found.setdefault(normal(match[1]), []).append((match[2], (match[3] or "").strip()))
     return found
 
 
 def requirements(extra: str | None = None) -> list[str]:
-    """The package names pyproject.toml asks for, of one extra if named."""
+    """The requirement lines of pyproject.toml, those of one extra if it is named."""
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -87,19 +99,19 @@ def missing(extras: tuple[str, ...] = ("test",)) -> list[str]:
         except metadata.PackageNotFoundError:
             absent.append(name)
             continue
-        if not _allows(line, version):
+        if not _allows(line, version or "0"):  # no version: a damaged installation
             absent.append(f"{name} (has {version}, needs {line[len(name):].split(';')[0].strip()})")
     return absent
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _allows(line: str, version: str) -> bool:
     """Whether a version fits the `>=a,<b` or `==a` part of a requirement line."""
     def numbers(text: str) -> tuple[int, ...]:
-        return tuple(int(n) for n in re.findall(r"\d+", text.split("+")[0])[:3])
+        return tuple(int(n) for n in re.match(r"[\d.]*", text).group().split(".") if n)
 
     for sign, bound in re.findall(r"(>=|<|==)\s*([\d.]+)", line.split(";")[0]):
         have, want = numbers(version), numbers(bound)
@@ -115,56 +127,79 @@ def _allows(line: str, version: str) -> bool:
 
 def ensure() -> None:
     """Returns inside a complete environment; makes it and starts again in it if need be."""
-    problem = python_problem()
-    if problem:
-        raise SetupError(problem)
-    if inside_venv():
-        if _stamped():
-            return
-    elif not missing():
+    check_python()
+    if not inside_venv() and not missing():
         return
-    if not inside_venv() and VENV.exists() and _stamped(venv_python()):
+    if not _complete():
+        with _only_one():
+            if not _complete():  # another set-up may have made it meanwhile
+                _make()
+    if not inside_venv():
         _reenter()
-    with _only_one():
-        if not _stamped(venv_python()):
-            _make()
-    _reenter()
+    importlib.invalidate_caches()
+    if missing():
+        raise SetupError(f"The set-up ended without {', '.join(missing())}. Delete {VENV} and run "
+                         "the command again.")
 
 
-def _stamped(python: Path | None = None) -> bool:
-    if python is not None and not python.exists():
+def _complete() -> bool:
+    """Whether .venv has what the course needs; from outside only its stamp can be seen."""
+    return stamped() and not (inside_venv() and missing())
+
+
+def stamped() -> bool:
+    """Whether the set-up of .venv was finished, with the present pins."""
+    if not venv_python().exists() or not (VENV / "pyvenv.cfg").exists():
         return False
-    return STAMP.exists() and STAMP.read_text(encoding="utf-8") == fingerprint()
+    return _by_uv() or (STAMP.exists() and STAMP.read_text(encoding="utf-8") == fingerprint())
+
+
+def _by_uv() -> bool:
+    """Whether `uv sync` made .venv: it writes no stamp, and what it made is not for us to mend."""
+    config = VENV / "pyvenv.cfg"
+    return config.exists() and bool(re.search(r"(?m)^uv\s*=", config.read_text(encoding="utf-8")))
 
 
 def _reenter() -> None:
     command = [str(venv_python()), "-m", "utils", *sys.argv[1:]]
     sys.stdout.flush()
     if os.name == "nt":
-        raise SystemExit(subprocess.call(command, cwd=os.getcwd(), env=_with_root()))
-    os.execve(command[0], command, _with_root())
+        raise SystemExit(call(command, env=with_root()))
+    os.execve(command[0], command, with_root())
 
 
-def _with_root() -> dict[str, str]:
+def call(command: list[str], **options) -> int:
+    """Runs a program that answers Ctrl-C itself, and waits until it has done so."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return subprocess.call(command, **options)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def with_root() -> dict[str, str]:
     path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
     return {**os.environ, "PYTHONPATH": path}
 
 
 def _make() -> None:
-    free = shutil.disk_usage(ROOT).free / 1e9
-    if free < FREE_GB:
-        raise SetupError(f"The environment needs about {FREE_GB:.0f} GB and {ROOT} has {free:.1f} GB "
-                         "free. Make room there, or clone the course onto a larger disk.")
+    if _by_uv():
+        raise SetupError(f"{VENV} was made by uv and lacks {', '.join(missing()[:4])}. Run: "
+                         "uv sync --extra test")
     print(f"Setting up the course in {VENV} (once; later starts skip this).", flush=True)
     began = time.monotonic()
-    base = sys.executable if not inside_venv() else getattr(sys, "_base_executable", sys.executable)
-    if not _works(venv_python()):
-        if inside_venv():
-            raise SetupError(f"{VENV} is damaged. Delete it and run the command again.")
-        shutil.rmtree(VENV, ignore_errors=True)
-        _stage("1/4  creating the environment", [base, "-m", "venv", str(VENV)])
-    else:
+    STAMP.unlink(missing_ok=True)
+    if _works(venv_python()):
         print("1/4  the environment exists, it is completed now", flush=True)
+    elif inside_venv():
+        raise SetupError(f"{VENV} is damaged. Leave it (deactivate), delete it and run the command "
+                         "again.")
+    else:
+        shutil.rmtree(VENV, ignore_errors=True)
+        _check_room()
+        _stage("1/4  creating the environment", [sys.executable, "-m", "venv", str(VENV)],
+               remedy="On Debian and Ubuntu the package python%d.%d-venv must be installed first. "
+                      "Then run the command again." % sys.version_info[:2])
     pip = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check",
            "-c", str(ROOT / "constraints.txt")]
     _install_torch(pip)
@@ -172,23 +207,40 @@ def _make() -> None:
            [*pip, *requirements(), *requirements("test")])
     _stage("4/4  making the course importable", [str(venv_python()), "-c", _PTH])
     STAMP.write_text(fingerprint(), encoding="utf-8")
-    print(f"The environment is ready ({_spoken(time.monotonic() - began)}).\n", flush=True)
+    print(f"The environment is ready ({spoken(time.monotonic() - began)}).\n", flush=True)
 
 
-# A .pth line instead of an editable install: it needs no build step and works offline.
-_PTH = ("import pathlib, sysconfig; pathlib.Path(sysconfig.get_paths()['purelib'], 'course.pth')"
-        f".write_text({str(ROOT)!r} + '\\n', encoding='utf-8')")
+def _check_room() -> None:
+    free = shutil.disk_usage(ROOT).free / 1e9
+    if free < FREE_GB:
+        raise SetupError(f"The environment needs about {FREE_GB:.0f} GB and {ROOT} has {free:.1f} GB "
+                         "free. Make room there, or clone the course onto a larger disk.")
+
+
+# A .pth line instead of an editable install: it needs no build step and works offline. Python
+# reads it in the locale's encoding up to 3.12 and as UTF-8 from 3.13 on.
+_PTH = ("import pathlib, sys, sysconfig; "
+        "pathlib.Path(sysconfig.get_paths()['purelib'], 'course.pth')"
+        f".write_text({str(ROOT)!r} + '\\n', errors='replace', "
+        "encoding='utf-8' if sys.version_info >= (3, 13) else 'locale')")
 
 
 def _install_torch(pip: list[str]) -> None:
     """PyTorch first: on Linux without an NVIDIA GPU its CPU build, a tenth of the download."""
     torch = "torch==" + pins()["torch"][0][0]
     step = "2/4  installing PyTorch"
-    if platform.system() == "Linux" and not has_nvidia() and _answers(TORCH_CPU_INDEX):
-        if _stage(step + " (CPU build)", [*pip, torch, "--index-url", TORCH_CPU_INDEX], must=False):
+    if platform.system() == "Linux" and not has_nvidia():
+        # Without its dependencies: PyTorch's index lacks their pinned versions, step 3 brings them.
+        if _answers(TORCH_CPU_INDEX) and _stage(
+                step + " (CPU build)", [*pip, "--no-deps", torch, "--index-url", TORCH_CPU_INDEX],
+                must=False):
             return
-        print("     PyTorch's own index did not deliver; trying the default one", flush=True)
-    _stage(step, [*pip, torch])
+        print("     PyTorch's own index did not deliver; the default one is asked, whose build is "
+              "several GB larger", flush=True)
+    _stage(step, [*pip, torch],
+           remedy="Check the network, then run the command again: it goes on from here. PyTorch "
+                  "is there for 64-bit Linux and Windows and for Macs with Apple silicon; on "
+                  "another machine, open the course on Colab.")
 
 
 def has_nvidia() -> bool:
@@ -211,75 +263,93 @@ def _works(python: Path) -> bool:
         return False
 
 
-def _stage(title: str, command: list[str], must: bool = True) -> bool:
+def _stage(title: str, command: list[str], must: bool = True,
+           remedy: str = "Check the network, then run the command again: it goes on from here."
+           ) -> bool:
     """Runs one step with its time beside it; the tail of its output if it fails."""
     began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                               encoding="utf-8", errors="replace")
-    tail: list[str] = []
     alive = sys.stdout.isatty()
-    print(title, end=" " if alive else "\n", flush=True)
-    for line in process.stdout:
-        tail = [*tail[-30:], line.rstrip()]
-        if alive:
-            said = line.strip()[:60]
-            print(f"\r{title}  {_spoken(time.monotonic() - began)}  {said:<60}", end="", flush=True)
-    failed = process.wait() != 0
-    word = "failed" if failed else "done"
-    print(("\r" if alive else "     ") + (f"{title}: " if alive else "") +
-          f"{word} in {_spoken(time.monotonic() - began)}" + " " * 60 * alive, flush=True)
+    print(title, end="" if alive else "\n", flush=True)
+    tail: deque[str] = deque(maxlen=12)
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              encoding="utf-8", errors="replace") as process:
+            try:
+                for line in process.stdout:
+                    tail.append(line.rstrip())
+                    if alive:
+                        _overwrite(f"{title}  {spoken(time.monotonic() - began)}  {line.strip()}")
+            except BaseException:  # Ctrl-C: the step must not go on behind the reader's back
+                process.kill()
+                raise
+            failed = process.wait() != 0
+    except OSError as problem:
+        tail.append(str(problem))
+        failed = True
+    outcome = f"{'failed' if failed else 'done'} in {spoken(time.monotonic() - began)}"
+    if alive:
+        _overwrite(f"{title}: {outcome}")
+        print(flush=True)
+    else:
+        print(f"     {outcome}", flush=True)
     if failed and must:
-        text = "\n".join(tail[-12:])
-        if "No space left" in text:
-            raise SetupError(f"The disk that holds {ROOT} is full. Make room (about {FREE_GB:.0f} "
-                             "GB) and run the command again; it goes on from here.")
-        raise SetupError(f"{text}\n\nThe step '{title.strip()}' failed; the lines above are its "
-                         "last ones. Check the network, then run the command again: it goes on "
-                         "from here.")
+        text = "\n".join(tail)
+        if any(sign in text.lower() for sign in DISK_FULL):
+            raise SetupError(f"A disk is full, the one of {ROOT} or that of the temporary files in "
+                             f"{tempfile.gettempdir()}. Make room (about {FREE_GB:.0f} GB) and run "
+                             "the command again; it goes on from here.")
+        raise SetupError(f"{text}\n\nThe step '{title}' failed; the lines above are its last "
+                         f"ones. {remedy}")
     return not failed
+
+
+def _overwrite(text: str) -> None:
+    """Writes over the terminal's present line; one that wraps could not be written over."""
+    width = shutil.get_terminal_size().columns - 1
+    print("\r" + text[:width].ljust(width), end="", flush=True)
 
 
 @contextmanager
 def _only_one():
-    """Two set-ups at once would break each other: the second waits for the first."""
-    told = False
-    while True:
-        try:
-            os.close(os.open(LOCK, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            LOCK.write_text(str(os.getpid()), encoding="utf-8")
-            break
-        except FileExistsError:
-            if _abandoned():
-                LOCK.unlink(missing_ok=True)
-                continue
+    """Two set-ups at once would break each other: the second waits for the first.
+
+    The lock is the system's, on an open file, and ends with the process that holds it: a
+    set-up that was killed leaves the file behind and holds nobody up.
+    """
+    try:
+        LOCK.parent.mkdir(exist_ok=True)
+        file = LOCK.open("ab")
+    except OSError as problem:
+        raise SetupError(f"{LOCK.parent} cannot be written to ({problem.strerror}). Clone the "
+                         "course into a folder of your own.") from None
+    with file:
+        told = False
+        while not _locked(file):
             if not told:
                 print("Another set-up of this course is running; waiting for it.", flush=True)
                 told = True
-            time.sleep(2)
-    try:
+            time.sleep(1)
         yield
-    finally:
-        LOCK.unlink(missing_ok=True)
 
 
-def _abandoned() -> bool:
+def _locked(file) -> bool:
+    """Takes the lock; False while another process has it."""
     try:
-        pid = int(LOCK.read_text(encoding="utf-8") or 0)
-        age = time.time() - LOCK.stat().st_mtime
-    except (OSError, ValueError):
-        return False
-    if not pid:
-        return age > 30
-    if os.name == "nt":
-        return age > 3600
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        # Any other error: a network disk without locks, where waiting would never end.
+        return problem.errno not in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+    return True
 
 
-def _spoken(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+def spoken(seconds: float) -> str:
+    seconds = round(seconds)
+    return f"{seconds} s" if seconds < 90 else f"{seconds // 60} min {seconds % 60:02} s"
