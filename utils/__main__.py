@@ -17,7 +17,7 @@ COMMANDS = {
     "test": ("[pytest options]", "set up, run the unit tests and nbval over every notebook"),
     "lab": ("", "open JupyterLab on the course"),
     "doctor": ("", "check Python, packages, memory, disk, GPU, and which profiles work here"),
-    "links": ("OWNER/NAME", "write the repository's address into every Colab link"),
+    "links": ("OWNER/NAME", "write the repository's address into every link to it"),
 }
 HELP = {
     "run": "Executes the notebooks in order, or those whose numbers are given, with their times.\n"
@@ -50,7 +50,9 @@ def main(words: list[str]) -> int:
               f"{HELP[command]}")
         return 0
     try:
-        if command != "doctor":
+        if command == "links":  # needs no packages
+            environment.check_python()
+        elif command != "doctor":  # doctor tells what is wrong, the Python included
             environment.ensure()
         return act(command, rest)
     except environment.SetupError as problem:
@@ -59,7 +61,7 @@ def main(words: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nStopped. Nothing is lost; run the command again to go on.", file=sys.stderr)
         return 130
-    except Exception as problem:
+    except Exception as problem:  # CourseError, which cannot be imported on an old Python
         if type(problem).__module__.startswith("utils."):
             print(problem, file=sys.stderr)
             return 2
@@ -68,7 +70,7 @@ def main(words: list[str]) -> int:
 
 def act(command: str, rest: list[str]) -> int:
     """Runs one command inside the environment; the answer is its exit code."""
-    os.environ["PYTHONPATH"] = environment._with_root()["PYTHONPATH"]
+    os.environ["PYTHONPATH"] = environment.with_root()["PYTHONPATH"]
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from utils import course
 

@@ -6,22 +6,27 @@ installed yet.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from utils import environment
+from utils.environment import spoken
 
 ROOT = environment.ROOT
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
 LINK = re.compile(r"(https://colab\.research\.google\.com/github/)([\w.-]+/[\w.-]+)(/blob/)")
-CLONE = re.compile(r"(https://github\.com/)([\w.-]+/[\w.-]+?)(\.git)")
+CLONE = re.compile(r"(https://github\.com/)([\w.-]+/[\w.-]+?)(\.git\b)")
+ADDRESS = re.compile(r"(?:https://github\.com/)?([\w.-]+/[\w.-]+?)(?:\.git)?/?")
+CELL_SECONDS = 900
 
 
 def notebooks() -> list[Path]:
@@ -33,9 +38,11 @@ def run(words: list[str]) -> int:
     """Executes the notebooks in order; stops at the first failure."""
     chosen = [p for p in notebooks() if p.parent == NOTEBOOKS]
     if words:
+        # "1", "01", "01_name" and the path that the shell completes all mean the same notebook.
+        words = [Path(w).name.zfill(2) for w in words]
         unknown = [w for w in words if not any(p.name.startswith(w) for p in notebooks())]
         if unknown:
-            names = ", ".join(p.stem for p in notebooks())
+            names = ", ".join(p.stem for p in notebooks()) or "none"
             print(f"No notebook begins with '{unknown[0]}'. There are: {names}.", file=sys.stderr)
             return 2
         chosen = [p for p in notebooks() if any(p.name.startswith(w) for w in words)]
@@ -45,14 +52,15 @@ def run(words: list[str]) -> int:
         start = time.monotonic()
         failure = _execute(path)
         if failure:
-            print(f"      failed after {_spoken(time.monotonic() - start)}\n\n{failure}",
+            print(f"      failed after {spoken(time.monotonic() - start)}\n\n{failure}",
                   file=sys.stderr)
             return 1
-        print(f"      done in {_spoken(time.monotonic() - start)}", flush=True)
-    print(f"\n{len(chosen)} notebooks in {_spoken(time.monotonic() - began)}.\n")
+        print(f"      done in {spoken(time.monotonic() - start)}", flush=True)
+    print(f"\n{len(chosen)} notebook{'s' * (len(chosen) != 1)} in "
+          f"{spoken(time.monotonic() - began)}.\n")
     from utils.exam import read_scoreboard, table
 
-    board = read_scoreboard()
+    board = read_scoreboard(BUILD / "scoreboard.json")
     print(f"Scoreboard, profile {board['profile'] or 'embedded'} (mean, 95 % interval)\n")
     print(table(board))
     return 0
@@ -64,27 +72,50 @@ def _execute(path: Path) -> str | None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    book = nbformat.read(path, as_version=4)
-    client = NotebookClient(book, timeout=900, kernel_name="python3",
-                            resources={"metadata": {"path": str(path.parent)}})
+    name = path.relative_to(ROOT)
+    try:
+        book = nbformat.read(path, as_version=4)
+    except ValueError:
+        return f"{name} is damaged: it is no notebook. Restore it with: git checkout {name}"
     out = BUILD / "notebooks" / path.name
     out.parent.mkdir(parents=True, exist_ok=True)
-    failure = None
+    begun, stopped = [0], []
+
+    def obey_ctrl_c(notebook) -> None:  # nbclient's own handler ends in an AssertionError
+        def stop() -> None:
+            stopped.append(True)
+            task.cancel()
+
+        task = asyncio.current_task()
+        if os.name != "nt":  # there Ctrl-C comes as a KeyboardInterrupt by itself
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop)
+
+    client = NotebookClient(book, timeout=CELL_SECONDS, kernel_name="python3",
+                            resources={"metadata": {"path": str(path.parent)}},
+                            extra_arguments=["--log-level=CRITICAL"],
+                            on_notebook_start=obey_ctrl_c,
+                            on_cell_start=lambda cell, cell_index: begun.append(cell_index))
+    error = None
     try:
         client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as problem:
-        at = next((i for i, c in enumerate(book.cells) if any(
-            o.get("output_type") == "error" for o in c.get("outputs", []))), None)
-        source = book.cells[at].source if at is not None else ""
-        error = "" if at is None else next(
-            f"{o['ename']}: {o['evalue']}" for o in book.cells[at].outputs
-            if o["output_type"] == "error")
-        error = error or f"{type(problem).__name__}: {str(problem).strip().splitlines()[-1]}"
-        failure = (f"{path.relative_to(ROOT)}, cell {at + 1 if at is not None else '?'}:\n\n"
-                   f"{source}\n\n{error}\n\nThe notebook as far as it ran: "
-                   f"{out.relative_to(ROOT)}")
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    except CellExecutionError as problem:
+        error = f"{problem.ename}: {problem.evalue}"
+    except CellTimeoutError:
+        error = (f"The cell ran longer than {CELL_SECONDS} s and was stopped. Close other programs "
+                 "and run it again.")
+    except DeadKernelError:
+        if stopped:
+            raise KeyboardInterrupt from None
+        error = ("The notebook's Python ended in this cell, most often for want of memory. Close "
+                 "other programs and run it again.")
     nbformat.write(book, out)
-    return failure
+    if error is None:
+        return None
+    return (f"{name}, cell {begun[-1] + 1} of {len(book.cells)}:\n\n"
+            f"{book.cells[begun[-1]].source}\n\n{error}\n\n"
+            f"The notebook as far as it ran: {out.relative_to(ROOT)}")
 
 
 def test(words: list[str]) -> int:
@@ -93,14 +124,14 @@ def test(words: list[str]) -> int:
                "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "PYTHONUTF8": "1"}
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-cell-timeout=600",
                "--nbval-sanitize-with", str(ROOT / "tests" / "nbval.cfg"), *words]
-    return subprocess.call(command, cwd=ROOT, env=environ)
+    return environment.call(command, cwd=ROOT, env=environ)
 
 
 def lab(words: list[str]) -> int:
     """JupyterLab in the notebooks' folder."""
     command = [sys.executable, "-m", "jupyter", "lab", "--notebook-dir", str(ROOT),
                "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb", *words]
-    return subprocess.call(command, cwd=ROOT)
+    return environment.call(command, cwd=ROOT)
 
 
 # ---------------------------------------------------------------- doctor
@@ -108,42 +139,36 @@ def lab(words: list[str]) -> int:
 
 def doctor(words: list[str]) -> int:
     """Prints what this machine has, what is wrong with it, and what to do about each."""
-    python = environment.venv_python()
-    if not environment.inside_venv() and environment._stamped(python):
-        return subprocess.call([str(python), "-m", "utils", "doctor"], cwd=ROOT,
-                               env=environment._with_root())
     problems: list[str] = []
 
-    def line(name: str, text: str, problem: str | None = None) -> None:
-        print(f"{'!!' if problem else 'ok'}  {name:<10} {text}")
+    def line(name: str, text: str, problem: str | None = None, mark: str = "ok") -> None:
+        print(f"{'!!' if problem else mark}  {name:<10} {text}")
         if problem:
             print(f"    {'':<10} {problem}")
             problems.append(problem)
 
-    line("Python", f"{platform.python_version()} ({sys.executable})", environment.python_problem())
-    if problems:
+    wrong_python = environment.python_problem()
+    if not wrong_python and not environment.inside_venv() and environment.stamped():
+        sys.stdout.flush()
+        return subprocess.call([str(environment.venv_python()), "-m", "utils", "doctor"],
+                               cwd=ROOT, env=environment.with_root())
+    line("Python", f"{platform.python_version()} ({sys.executable})", wrong_python)
+    if wrong_python:
         print("\nNothing else is checked before that is put right.")
         return 1
     line("system", f"{platform.system()} {platform.release()}, {platform.machine()}, "
                    f"{os.cpu_count()} CPU cores")
     memory = _memory_gb()
     line("memory", f"{memory:.0f} GB" if memory else "unknown",
-         "The course needs about 4 GB; close other programs." if memory and memory < 3.5 else None)
+         "The course needs about 4 GB; use a larger machine, or open it on Colab."
+         if memory and memory < 3.5 else None)
     free = shutil.disk_usage(ROOT).free / 1e9
     ready = environment.inside_venv() or not environment.missing()
     line("disk", f"{free:.0f} GB free", f"Make room: the set-up needs {environment.FREE_GB:.0f} GB."
          if free < environment.FREE_GB and not ready else None)
     _doctor_packages(line)
     _doctor_gpu(line)
-    try:
-        from utils.profiles import PROFILES
-
-        for profile in PROFILES.values():
-            why = profile.why_not()
-            text = f"{profile.name:<9} {profile.where}: " + ("usable" if not why else f"no, {why}")
-            line("profile", text, why if profile.name == "embedded" else None)
-    except ImportError as problem:
-        line("profile", "not checked", f"{problem}. Run: python3 -m utils run")
+    _doctor_profiles(line)
     print("\nAll is well." if not problems else
           f"\n{len(problems)} thing{'s' * (len(problems) > 1)} to put right, marked with !!.")
     return 1 if problems else 0
@@ -161,7 +186,7 @@ def _doctor_packages(line) -> None:
             version = metadata.version(name).split("+")[0]
         except metadata.PackageNotFoundError:
             continue
-        if version not in [v for v, _ in pinned.get(environment._normal(name), [])]:
+        if version not in [v for v, _ in pinned.get(environment.normal(name), [])]:
             other.append(f"{name} {version}")
     if absent:
         shown = ", ".join(absent[:4]) + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
@@ -175,8 +200,12 @@ def _doctor_packages(line) -> None:
 def _doctor_gpu(line) -> None:
     try:
         import torch
-    except ImportError:
-        line("GPU", "not checked: torch is not installed yet")
+    except ModuleNotFoundError:
+        line("GPU", "not checked: torch is not installed yet", mark="--")
+        return
+    except (ImportError, OSError) as problem:  # installed, but a library of the system is missing
+        line("GPU", "not checked", f"PyTorch cannot be loaded: {problem}. Delete .venv and run: "
+             "python3 -m utils run")
         return
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
@@ -189,6 +218,23 @@ def _doctor_gpu(line) -> None:
                     f"({torch.__version__}); the CPU is used")
     else:
         line("GPU", "none; everything runs on the CPU")
+
+
+def _doctor_profiles(line) -> None:
+    from utils.profiles import PROFILES
+
+    for profile in PROFILES.values():
+        try:
+            why = profile.why_not()
+        except ImportError as problem:
+            why = f"{problem.name} is not installed yet."
+        text = f"{profile.name:<9} {profile.where}: "
+        if not why:
+            line("profile", text + "usable")
+        elif profile.name == "embedded":  # the one that has to work everywhere
+            line("profile", text + "no", why[0].upper() + why[1:])
+        else:
+            line("profile", text + f"no, {why}", mark="--")
 
 
 def _memory_gb() -> float | None:
@@ -221,24 +267,24 @@ def linked_files() -> list[Path]:
 
 def links(words: list[str]) -> int:
     """Writes the address into pyproject.toml and every link, or checks that they agree."""
-    if words and not re.fullmatch(r"[\w.-]+/[\w.-]+", words[0]):
-        print(f"'{words[0]}' is not an address of the form OWNER/NAME.", file=sys.stderr)
-        return 2
     if words:
+        match = ADDRESS.fullmatch(words[0])
+        if not match:
+            print(f"'{words[0]}' is not an address of the form OWNER/NAME.", file=sys.stderr)
+            return 2
         path = ROOT / "pyproject.toml"
-        text = path.read_text(encoding="utf-8")
-        path.write_text(re.sub(r'(?m)^repository = ".*"$', f'repository = "{words[0]}"', text),
-                        encoding="utf-8")
+        _write(path, re.sub(r'(?m)^repository = "[^"]*"', f'repository = "{match[1]}"',
+                            _read(path)))
     address, wrong = repository(), []
     for path in linked_files():
         if not path.exists():
             continue
-        text = path.read_text(encoding="utf-8")
+        text = _read(path)
         new = LINK.sub(rf"\g<1>{address}\g<3>", CLONE.sub(rf"\g<1>{address}\g<3>", text))
         if new != text and words:
-            path.write_text(new, encoding="utf-8")
+            _write(path, new)
         elif new != text:
-            wrong.append(str(path.relative_to(ROOT)))
+            wrong.append(path.relative_to(ROOT).as_posix())
     print(f"The repository's address is {address}.")
     for name in wrong:
         print(f"{name} links to another one. Run: python3 -m utils links {address}",
@@ -246,7 +292,10 @@ def links(words: list[str]) -> int:
     return 1 if wrong else 0
 
 
-def _spoken(seconds: float) -> str:
-    return environment._spoken(seconds)
+# In bytes, so that nothing but the address changes: text mode would turn the line ends on Windows.
+def _read(path: Path) -> str:
+    return path.read_bytes().decode("utf-8")
 
 
+def _write(path: Path, text: str) -> None:
+    path.write_bytes(text.encode("utf-8"))

@@ -157,7 +157,8 @@ def stamped() -> bool:
 def _by_uv() -> bool:
     """Whether `uv sync` made .venv: it writes no stamp, and what it made is not for us to mend."""
     config = VENV / "pyvenv.cfg"
-    return config.exists() and bool(re.search(r"(?m)^uv\s*=", config.read_text(encoding="utf-8")))
+    return config.exists() and bool(
+        re.search(r"(?m)^uv\s*=", config.read_text(encoding="utf-8", errors="replace")))
 
 
 def _reenter() -> None:

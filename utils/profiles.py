@@ -7,7 +7,10 @@ that this machine cannot have says why, and names what works; it never becomes a
 from __future__ import annotations
 
 import os
-import socket
+import re
+import ssl
+import urllib.error
+import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,7 +44,11 @@ class Profile:
         if self.needs_hub:
             absent = [m for m in (self.generator, self.embedder, self.reranker)
                       if m and not _stored(m)]
-            if absent and (os.environ.get("HF_HUB_OFFLINE") == "1" or not _hub_answers()):
+            if absent and _kept_offline():
+                return (f"{absent[0]} is not stored here and HF_HUB_OFFLINE=1 forbids its "
+                        "download. Unset it (in a notebook: restart the kernel), or use "
+                        "COURSE_PROFILE=embedded.")
+            if absent and not _hub_answers():
                 return (f"{absent[0]} is not stored here and the model hub is out of reach. Go "
                         "online once, or use COURSE_PROFILE=embedded.")
         elif not (Path(self.generator) / "config.json").is_file():
@@ -70,7 +77,12 @@ def choose(name: str | None = None) -> Profile:
     profile = PROFILES[name]
     generator = os.environ.get("COURSE_GENERATOR")
     if generator:
-        profile = replace(profile, generator=generator, needs_hub=not Path(generator).is_dir())
+        stored = Path(generator).is_dir()
+        if not stored and not re.fullmatch(r"[\w.-]+/[\w.-]+", generator):
+            raise CourseError(f"COURSE_GENERATOR is '{generator}', which is no folder here and no "
+                              "model of the hub. Correct the path, or write OWNER/NAME.")
+        profile = replace(profile, generator=generator,
+                          needs_hub=not stored or bool(profile.embedder or profile.reranker))
     problem = profile.why_not()
     if problem:
         raise CourseError(f"The profile '{name}' cannot be used here: {problem}")
@@ -88,17 +100,27 @@ def _has_gpu() -> bool:
 
 
 def _stored(model: str) -> bool:
-    """Whether the model is a folder here or in the hub's local cache."""
+    """Whether the model is a folder here or, with its weights, in the hub's local cache."""
     if Path(model).is_dir():
         return True
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(model, "config.json"), str)
+    return any(isinstance(try_to_load_from_cache(model, name), str)
+               for name in ("model.safetensors", "model.safetensors.index.json"))
+
+
+def _kept_offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def _hub_answers() -> bool:
+    """Asks as the download will: through a proxy if one is set, at a mirror if one is named."""
+    hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     try:
-        socket.create_connection(("huggingface.co", 443), timeout=3).close()
-    except OSError:
-        return False
+        urllib.request.urlopen(urllib.request.Request(hub, method="HEAD"), timeout=3).close()
+    except urllib.error.HTTPError:
+        return True  # a refusal is an answer too
+    except (OSError, ValueError) as problem:
+        # Python without root certificates (macOS) fails here; the download brings its own.
+        return isinstance(getattr(problem, "reason", None), ssl.SSLError)
     return True

@@ -1,0 +1,138 @@
+"""The pocket model has never seen the company: no recipe shares its sentences, names or codes."""
+
+import json
+import random
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES = ROOT / "data" / "recipes"
+sys.path.insert(0, str(RECIPES))
+
+import facts  # noqa: E402
+import pages  # noqa: E402
+import tasks  # noqa: E402
+
+from utils.documents import load_documents  # noqa: E402
+
+CODE = re.compile(r"\b(?=[\w.-]*\d)[A-Z]{1,3}[-.]?\d[\w.-]{2,}\w\b|\b\d{2}-\d{4}\b")
+PERSON = re.compile(r"\b[A-Z][a-zäöüéèø]+ (?:[a-z]{2,3} )?[A-Z][a-zäöüéèø]{3,}\b")
+OURS = ("Wrenfield", "WrenLease", "PowerCell", "Siskin", "Aldermere", "Nest Watch", "Second Flight",
+        "Perch 1", "Perch 2", "Lark 1", "Lark 2", "Pelican 1", "Pelican 2", "Heron ST")
+# Two capitalised words that anyone might write: months with weekdays, places, openings.
+COMMON = {"Field Service"}
+
+
+def eight_grams(text: str) -> set[tuple[str, ...]]:
+    words = re.findall(r"\w[\w'-]*", text.lower())
+    return {tuple(words[i:i + 8]) for i in range(len(words) - 7)}
+
+
+@pytest.fixture(scope="module")
+def company_text() -> str:
+    parts = [d.text for folder in ("company", "update")
+             for d in load_documents(ROOT / "data" / folder)]
+    for path in sorted((ROOT / "data").glob("exam/*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            parts += [row["question"], json.dumps(row["answers"], ensure_ascii=False)]
+    for path in sorted((ROOT / "data" / "style").glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            parts += [m["content"] for m in json.loads(line)["messages"]]
+    return "\n".join(parts)
+
+
+@pytest.fixture(scope="module")
+def recipe_text() -> str:
+    files = [*RECIPES.rglob("*.md"), *RECIPES.rglob("*.txt"), *RECIPES.glob("*.py")]
+    return "\n".join(p.read_text(encoding="utf-8") for p in sorted(files))
+
+
+@pytest.fixture(scope="module")
+def made_text() -> str:
+    """What the makers of examples write, drawn from every source that is kept in the repository."""
+    rng = random.Random(11)
+    sources = tasks.Sources(kinds=facts.read_kinds())
+    made = [m["content"] for _ in range(4000)
+            for m in tasks.grounded_example(rng, tasks.from_facts(rng, sources, 4))]
+    return "\n".join(made)
+
+
+def test_no_shared_eight_words(company_text, recipe_text, made_text):
+    ours = eight_grams(company_text)
+    for name, text in (("recipes", recipe_text), ("made text", made_text)):
+        shared = ours & eight_grams(text)
+        assert not shared, (name, [" ".join(g) for g in list(shared)[:5]])
+
+
+def test_no_shared_codes(company_text, recipe_text, made_text):
+    ours = {c for c in CODE.findall(company_text) if len(c) >= 5}
+    assert len(ours) > 100
+    assert not ours & set(CODE.findall(recipe_text))
+    assert len(ours & set(CODE.findall(made_text))) == 0
+
+
+def test_no_shared_names(company_text, recipe_text, made_text):
+    for name in OURS:
+        assert name in company_text, name
+        assert name not in recipe_text and name not in made_text, name
+    shared = set(PERSON.findall(company_text)) & set(PERSON.findall(recipe_text)) - COMMON
+    capitals = {s for s in shared if not any(w.lower() in _dictionary(recipe_text) for w in
+                                             s.split())}
+    assert not capitals, capitals
+
+
+def _dictionary(text: str, known: dict = {}) -> set[str]:  # noqa: B006 - a cache
+    """The words that the recipes also write in lower case: ordinary words, not names."""
+    if not known:
+        known["words"] = set(re.findall(r"\b[a-z]{2,}\b", text))
+    return known["words"]
+
+
+def test_the_check_finds_what_it_looks_for(company_text):
+    sentence = next(s for s in re.findall(r"[^.|\n]{60,}\.", company_text) if len(s.split()) > 9)
+    assert eight_grams(company_text) & eight_grams("As we wrote: " + sentence)
+
+
+def test_every_page_is_well_formed():
+    words = questions = 0
+    for path in sorted((RECIPES / "prose").glob("*.md")):
+        found, problems = pages.read_pages(path)
+        assert not problems, problems[:3]
+        words += sum(len(p.document.text.split()) for p in found)
+        questions += sum(len(p.asked) for p in found)
+    assert len(list((RECIPES / "prose").glob("*.md"))) >= 30
+    assert words >= 60_000 and questions >= 3_000
+
+
+def test_kinds_of_fact_are_many_and_said_in_many_ways():
+    kinds = facts.read_kinds()
+    assert len({k.name for k in kinds}) == len(kinds) >= 120
+    for kind in kinds:
+        assert len(kind.says) >= 8 and len(kind.asks) >= 8, kind.name
+        assert all("{value}" in s for s in kind.says), kind.name
+        assert not any("{value}" in a for a in kind.asks), kind.name
+
+
+def test_the_same_seed_gives_the_same_text():
+    def made(seed):
+        rng, sources = random.Random(seed), tasks.Sources(kinds=facts.read_kinds())
+        return [tasks.grounded_example(rng, tasks.from_facts(rng, sources, 3)) for _ in range(50)]
+
+    assert made(5) == made(5) != made(6)
+
+
+def test_a_reply_quotes_the_gold_and_its_number():
+    rng, sources = random.Random(3), tasks.Sources(kinds=facts.read_kinds())
+    for _ in range(300):
+        case = tasks.from_facts(rng, sources, 4)
+        text = tasks.reply(case)
+        if not case.gold:
+            assert text == tasks.ABSTENTION
+            continue
+        quoted, number = re.fullmatch(r"(.*) \[(\d)\]", text, re.S).groups()
+        assert case.ranked[int(number) - 1].text == quoted
+        assert case.values[0] in quoted or case.values[0].capitalize() in quoted

@@ -1,0 +1,125 @@
+"""The one assistant with two sockets: retriever? + model (+ adapter)? -> Answer.
+
+Filling the sockets differently gives every system of the course. An answer carries its trace:
+what was retrieved, what the model was shown, which documents it cites, and how long each took.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from utils import prompts
+from utils.documents import CourseError
+from utils.exam import Question, Sitting, grade
+from utils.generation import Generator
+from utils.grading import cited_numbers, house_json
+from utils.retrieval import Hit, Retriever
+
+Prompt = Callable[[str, Sequence], list[prompts.Message]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply and how it came about."""
+
+    question: str
+    text: str
+    cited: tuple[str, ...] = ()
+    hits: tuple[Hit, ...] = ()
+    messages: tuple[prompts.Message, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def trace(self) -> str:
+        """What was found, what was shown to the model, and what it made of it."""
+        lines = [f"Question  {self.question}", ""]
+        for n, hit in enumerate(self.hits, 1):
+            places = ", ".join(f"{name} {rank}" for name, rank in hit.ranks.items())
+            lines += [f"[{n}] {hit.chunk.document}  score {hit.score:.3f}  (rank: {places})",
+                      f"    {hit.chunk.place}",
+                      *("    " + line for line in hit.chunk.text.splitlines())]
+        if not self.hits:
+            lines.append("Nothing was retrieved: the model answers from its weights.")
+        spent = ", ".join(f"{name} {s * 1000:.0f} ms" for name, s in self.seconds.items())
+        return "\n".join([*lines, "", f"Answer    {self.text}",
+                          f"Cites     {', '.join(self.cited) or 'nothing'}", f"Time      {spent}"])
+
+
+@dataclass
+class Assistant:
+    """A system of the course: its name, and what fills its two sockets."""
+
+    name: str
+    retriever: Retriever | None = None
+    generator: Generator | None = None
+    prompt: Prompt = prompts.grounded
+    max_new_tokens: int = 160
+
+    def __post_init__(self) -> None:
+        if self.retriever is None and self.generator is None:
+            raise CourseError("An assistant needs a retriever, a model, or both.")
+
+    def answer(self, question: str) -> Answer:
+        """One question's answer."""
+        return self.answers([question])[0]
+
+    def answers(self, questions: Sequence[str], progress: bool = False) -> list[Answer]:
+        """An answer to each question, made in batches."""
+        start = time.perf_counter()
+        found: list[list[Hit]] = [[] for _ in questions]
+        if self.retriever:
+            found = self.retriever.search_many(questions)
+        looked = (time.perf_counter() - start) / max(1, len(questions))
+        if self.generator is None:
+            return [self._extract(q, hits, looked) for q, hits in zip(questions, found, strict=True)]
+        asked = [self.prompt(q, [h.chunk for h in hits]) if self.retriever
+                 else prompts.closed_book(q) for q, hits in zip(questions, found, strict=True)]
+        start = time.perf_counter()
+        texts = self.generator.replies(asked, self.max_new_tokens, progress)
+        wrote = (time.perf_counter() - start) / max(1, len(questions))
+        seconds = {"retrieval": looked, "generation": wrote}
+        return [Answer(q, text, cited_documents(text, hits), tuple(hits), tuple(messages), seconds)
+                for q, text, hits, messages in zip(questions, texts, found, asked, strict=True)]
+
+    def _extract(self, question: str, hits: list[Hit], looked: float) -> Answer:
+        """The baseline without a model: the retrieved sentence nearest to the question, quoted."""
+        start = time.perf_counter()
+        best = self.retriever.nearest_sentences(question, hits)[0]
+        number = next(n for n, h in enumerate(hits, 1) if h.chunk.document == best.document)
+        seconds = {"retrieval": looked, "choosing": time.perf_counter() - start}
+        return Answer(question, f"{best.text} [{number}]", (best.document,), tuple(hits), (), seconds)
+
+
+def cited_documents(text: str, hits: Sequence[Hit]) -> tuple[str, ...]:
+    """The documents a reply names: by [n], or by id in the `sources` of a house reply.
+
+    A number or id that was not among the retrieved is kept as it stands: it is made up, and
+    counts as a wrong citation.
+    """
+    house = house_json(text)
+    if house is not None:
+        named = house.get("sources") or []
+        numbers = [str(s).strip("[]") for s in (named if isinstance(named, list) else [named])]
+    else:
+        numbers = [str(n) for n in cited_numbers(text)]
+    found = []
+    for name in numbers:
+        inside = name.isdigit() and 1 <= int(name) <= len(hits)
+        found.append(hits[int(name) - 1].chunk.document if inside else name)
+    return tuple(dict.fromkeys(found))
+
+
+def sit(assistant: Assistant, questions: Sequence[Question], progress: bool = False) -> Sitting:
+    """The assistant's answers to an exam, graded."""
+    answers = assistant.answers([q.question for q in questions], progress)
+    sitting = Sitting(assistant.name)
+    for question, answer in zip(questions, answers, strict=True):
+        sitting.rows.append({
+            "id": question.id, "kind": question.kind, "question": question.question,
+            "answer": answer.text, "cited": list(answer.cited),
+            "retrieved": [{"document": h.chunk.document, "start": h.chunk.start,
+                           "end": h.chunk.end} for h in answer.hits],
+            "grades": grade(question, answer.text, answer.cited),
+            "ms": round(1000 * sum(answer.seconds.values()), 1)})
+    return sitting
