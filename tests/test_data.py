@@ -83,7 +83,7 @@ def test_old_pages_say_that_they_are_superseded(company):
 
 def test_the_update_changes_about_a_dozen_documents(company, update):
     assert 10 <= len(update) <= 16
-    listed = (DATA / "update" / "CHANGES.md").read_text(encoding="utf-8")
+    listed = (DATA / "update" / "README.md").read_text(encoding="utf-8")
     for number, document in update.items():
         assert company[number].checksum != document.checksum
         assert company[number].meta["version"] != document.meta["version"]

@@ -40,7 +40,7 @@ def main(words: list[str]) -> int:
         return 0 if words else 2
     command, rest = words[0], words[1:]
     if command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, n=1, cutoff=0.3)
+        near = difflib.get_close_matches(command, COMMANDS, n=1, cutoff=0.45)
         guess = f" Did you mean '{near[0]}'?" if near else ""
         print(f"There is no command '{command}'.{guess} The commands: {', '.join(COMMANDS)}.",
               file=sys.stderr)

@@ -9,13 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from utils import prompts
-from utils.documents import CourseError
+from utils.chunking import by_heading
+from utils.documents import CourseError, Document
+from utils.embedding import load_embedder
 from utils.exam import Question, Sitting, grade
-from utils.generation import Generator
+from utils.generation import Generator, load_generator
 from utils.grading import cited_numbers, house_json
+from utils.index import build, open_index
+from utils.profiles import Profile, choose
 from utils.retrieval import Hit, Retriever
+
+CHUNKER = by_heading  # chosen on dev in notebook 02
+SYSTEMS = {"extractive": (True, False), "base": (False, True), "rag": (True, True)}
 
 Prompt = Callable[[str, Sequence], list[prompts.Message]]
 
@@ -89,6 +97,29 @@ class Assistant:
         number = next(n for n, h in enumerate(hits, 1) if h.chunk.document == best.document)
         seconds = {"retrieval": looked, "choosing": time.perf_counter() - start}
         return Answer(question, f"{best.text} [{number}]", (best.document,), tuple(hits), (), seconds)
+
+
+def system(name: str, documents: Sequence[Document] = (), profile: Profile | None = None,
+           index_file: Path | None = None, generator: Generator | None = None) -> Assistant:
+    """One of the course's systems over these documents, with the profile's models.
+
+    With `index_file` the index is kept there and only what changed is embedded again.
+    """
+    if name not in SYSTEMS:
+        raise CourseError(f"There is no system '{name}'. Choose one of: {', '.join(SYSTEMS)}.")
+    searches, generates = SYSTEMS[name]
+    profile = profile or choose()
+    retriever = None
+    if searches:
+        embedder = load_embedder(profile.embedder)
+        if index_file:
+            index, _ = open_index(documents, index_file, CHUNKER, embedder)
+        else:
+            index = build(documents, CHUNKER, embedder)
+        retriever = Retriever(index, documents, embedder)
+    if generates and generator is None:
+        generator = load_generator(profile)
+    return Assistant(name, retriever, generator if generates else None)
 
 
 def cited_documents(text: str, hits: Sequence[Hit]) -> tuple[str, ...]:

@@ -42,8 +42,8 @@ def python_problem(version: tuple[int, ...] = tuple(sys.version_info[:2])) -> st
     if OLDEST <= tuple(version[:2]) <= NEWEST:
         return None
     found = ".".join(str(n) for n in version[:2])
-    return ("This is Python %s; the course needs 3.11, 3.12 or 3.13. Install one of them and "
-            "call it by name, for example: python3.12 -m utils run" % found)
+    return (f"This is Python {found}; the course needs 3.11, 3.12 or 3.13. Install one of them and "
+            "call it by name, for example: python3.12 -m utils run")
 
 
 def check_python() -> None:
@@ -199,8 +199,9 @@ def _make() -> None:
         shutil.rmtree(VENV, ignore_errors=True)
         _check_room()
         _stage("1/4  creating the environment", [sys.executable, "-m", "venv", str(VENV)],
-               remedy="On Debian and Ubuntu the package python%d.%d-venv must be installed first. "
-                      "Then run the command again." % sys.version_info[:2])
+               remedy="On Debian and Ubuntu the package python"
+                      f"{sys.version_info[0]}.{sys.version_info[1]}-venv must be installed first. "
+                      "Then run the command again.")
     pip = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check",
            "-c", str(ROOT / "constraints.txt")]
     _install_torch(pip)
@@ -214,8 +215,8 @@ def _make() -> None:
 def _check_room() -> None:
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < FREE_GB:
-        raise SetupError(f"The environment needs about {FREE_GB:.0f} GB and {ROOT} has {free:.1f} GB "
-                         "free. Make room there, or clone the course onto a larger disk.")
+        raise SetupError(f"The environment needs about {FREE_GB:.0f} GB and {ROOT} has {free:.1f} "
+                         "GB free. Make room there, or clone the course onto a larger disk.")
 
 
 # A .pth line instead of an editable install: it needs no build step and works offline. Python

@@ -3,7 +3,8 @@
 A fact is right when a gold answer stands in the reply and is not denied there. Both sides are
 read the same way first: numbers and number words, units, money, times and dates become values,
 so "EUR 1,500.00" equals "€1500" and "2 pm" equals "14:00", while "8" is not found in "18".
-What it cannot see: whether a reply that holds the right answer also says something false.
+What it cannot see: whether a reply that holds the right answer also says something false, or
+says it of another thing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import lru_cache
 
 UNITS = {}
 for _base, _factor, _names in (
-        ("s", 1, "second seconds sec secs"), ("s", 60, "minute minutes min mins"),
+        ("s", 1, "second seconds sec secs s"), ("s", 60, "minute minutes min mins"),
         ("s", 3600, "hour hours hr hrs h"), ("s", 86_400, "day days"),
         ("s", 604_800, "week weeks"),
         ("mon", 1, "month months"), ("mon", 12, "year years yr yrs"),
@@ -22,12 +23,14 @@ for _base, _factor, _names in (
         ("g", 1000, "kg kgs kilo kilos kilogram kilograms kilogramme kilogrammes"),
         ("mm", 1, "mm millimetre millimetres millimeter millimeters"),
         ("mm", 10, "cm centimetre centimetres centimeter centimeters"),
+        ("mm", 25.4, "inch inches"),
         ("mm", 1000, "m metre metres meter meters"),
         ("mm", 1_000_000, "km kilometre kilometres kilometer kilometers"),
         ("ml", 1, "ml millilitre millilitres"), ("ml", 1000, "l litre litres liter liters"),
         ("w", 1, "w watt watts"), ("w", 1000, "kw kilowatt kilowatts"), ("wh", 1, "wh"),
         ("v", 1, "v volt volts"), ("nm", 1, "nm"), ("bar", 1, "bar"), ("psi", 1, "psi"),
-        ("a", 1, "amp amps"), ("mb", 1, "mb"), ("mb", 1000, "gb"), ("db", 1, "db decibel decibels"),
+        ("a", 1, "amp amps"), ("ah", 1, "ah"), ("mb", 1, "mb"), ("mb", 1000, "gb"),
+        ("db", 1, "db decibel decibels"),
         ("kmh", 1, "km/h kmh kph"), ("%", 1, "% percent"), ("°c", 1, "°c ℃")):
     UNITS |= {name: (_base, _factor) for name in _names.split()}
 CURRENCIES = {"€": "EUR", "eur": "EUR", "euro": "EUR", "euros": "EUR", "chf": "CHF", "franc": "CHF",
@@ -41,58 +44,81 @@ ONES = {w: i for i, w in enumerate(
     "fifteen sixteen seventeen eighteen nineteen".split())}
 TENS = {w: 10 * i for i, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety"
                                         .split(), 2)}
+ORDINALS = {w: i for i, w in enumerate(
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 1)}
+COUNTED = frozenset("minute hour day week month year gram kilo kilogram litre metre kilometre".split())
+PAUSE = ","  # stands for every mark between clauses, and for the edge of a table cell
 FILLERS = frozenset("a an the of your our its their is are be was it to for in at on by from with "
-                    "about around approximately roughly just only exactly also then per and".split())
+                    "about around approximately roughly just only exactly also then per and ,"
+                    .split())
 DENIALS = frozenset("not no never without neither nor".split())
 WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 STALE = re.compile(
-    r"(instead of|rather than|no longer|not|no|formerly|previously|used to (be|cost|take|come from|"
-    r"last|open at)|(up|down) from|took over from|followed|replaced|"
-    r"(moved|changed|raised|lowered|rose|went|increased|reduced|switched) from)"
-    r"( (a|an|the|for|on|at|in|only|just|to|be))*$")
+    r"(\b(instead of|rather than|no longer|no|minus|formerly|previously|"
+    r"used to (be|cost|take|come from|last|open at)|(up|down) from|"
+    r"(moved|changed|raised|lowered|rose|went|increased|reduced|switched) from|"
+    r"not(?! (just|only))( (have|get|cost|take|last|need|pay|hold|open|close|come|mean))?)"
+    r"( (a|an|the|for|on|at|in|only|just|to|be|from))*|"
+    r"(?<!\bis )(?<!are )(?<!be )\b(took over from|followed|replaced|replaces)( the)?)$")
 TAKEN_BACK = re.compile(
     r"^(is|are|was|were|do|does|did|will|can|would|need)? ?(not|no longer) (be )?(needed|required|"
-    r"necessary|allowed|included|fit|apply|count|valid|available|possible|enough|suitable|work|"
-    r"needed|correct|right)\b")
-_KNOWLEDGE = (r"(information|info|details?|answers?|data|records?|figures?|mention|idea|clue|"
-              r"knowledge|entry|entries|statement|hint|word|note)")
-DECLINES = re.compile(
-    r"(\bnot|\bunable to|\bfail(ed|s)? to|\brather not)( \w+){0,3}? (find|found|locate|see|guess|"
-    r"determine|answer|say|tell|mention(ed)?|contain|state[ds]?|specif(y|ied)|know|appear|address|"
-    r"covered (in|by)|cover (this|that|it)\b|documented|given\\b|on file|in the (documents?|passages?|"
-    r"texts?|sources?)|listed|provided)|"
-    r"\b(no|not any|not an?|lack(s|ing)?( the)?|insufficient|not enough|not (have|has|had|got)"
-    r"( \w+){0,3}?|not (contain|include|give|hold|offer)( \w+){0,2}?) " + _KNOWLEDGE + r"\b|"
-    r"\bnot have( \w+){0,4} (on file|at hand|to hand)|\bnothing( is| was)? (found|about|on|in|"
-    r"there|said|to go on)\b|\b(is|are) silent\b|\b(it'?s|is|remains) (unclear|unknown)\b|"
-    r"\bpassed your question to a colleague|\bbeyond (what|the documents)|"
-    r"\bi am not sure\b|\bi'm not sure\b|\bi do not have\b|\bi haven't\b|^unknown\b|"
-    r"\bnot (sure|certain|aware|something i)\b|\bno idea\b|\bcan not (help|say|tell)\b|"
-    r"\b(leave|leaves) (this|that|it) (open|out)\b")
+    r"necessary|allowed|permitted|accepted|offered|included|fit|apply|count|valid|available|"
+    r"possible|enough|suitable|work|correct|right|true)\b")
+
+# Ways to say "I do not know". Each names its speaker (I, we) or the material (the documents),
+# because "the warranty does not cover it" and "if you cannot find the key" are answers.
+_SOURCE = (r"\b(?:documents?|documentation|passages?|texts?|sources?|material|pages?|notes?|"
+           r"context|excerpts?|data ?sheets?|manuals?|knowledge base|catalogue|what (?:i|we)|"
+           r"information (?:i|we|given|provided|available))\b")
+_KNOWLEDGE = (r"(?:information|info|details?|answers?|data|records?|figures?|mention|idea|clue|"
+              r"knowledge|entry|entries|statement|hint)\b")
+_TELLS = (r"(?:say|state|mention|contain|cover|include|give|specify|tell|address|list|provide|"
+          r"answer|speak|show|name|explain|describe|indicate|hold|have|offer)")
+DECLINES = re.compile("|".join((
+    r"(?:(?:^|[,;:-] ?)(?:(?:am|do|did|can|could) )?|\bi (?:\w+ ){0,3}?)not "
+    r"(?:\w+ ){0,2}?(?:find|found|know|say|tell|see|seen|locate|determine|guess|confirm|help|sure|"
+    r"certain|aware|able|answer)\b",
+    r"\bi (?:do|did) not (?:\w+ )?(?:have|got)\b|\bi have not\b",
+    r"\bwe (?:\w+ )?(?:do|did|can|could) not (?:\w+ )?(?:find|know|say|tell you|answer (?:this|"
+    r"that|your|the question|it))\b",
+    r"\bnot (?:\w+ ){0,3}?(?:on file|at hand|to hand)\b|\bnot possible to (?:say|tell|determine)\b",
+    _SOURCE + r"(?: \w+){0,6}? (?:do|does|did|can|could|is|are) not (?:\w+ )?" + _TELLS + r"\b",
+    r"\b(?:none|neither) of (?:\w+ ){0,3}?" + _SOURCE,
+    _SOURCE + r"(?: \w+){0,4}? " + _TELLS[:-1] + r"|has)s? (?:no|nothing|neither)\b",
+    _SOURCE + r"(?: \w+){0,4}? (?:is|are) silent\b",
+    r"\bnot (?:\w+ )?(?:mentioned|stated|specified|documented)\b",
+    r"\b(?:not|nowhere|nothing)\b(?: \w+){0,4}? (?:in|from) (?:(?:any|all|of|the|these|those|this|"
+    r"our|my|your|provided|given|available) )*" + _SOURCE,
+    r"(?:^|\b(?:have|has|had|is|are|was|were|find|found|see|contains?|got|i|we) )(?:\w+ )?"
+    r"(?:no|not any|not enough|insufficient|not an?) " + _KNOWLEDGE,
+    r"\black(?:s|ing)?(?: the| any)? " + _KNOWLEDGE,
+    r"\bnot (?:have|has|had|got|contain|include|give|hold|offer)(?: \w+){0,3}? " + _KNOWLEDGE,
+    r"\bnothing (?:is |was )?(?:found|said)\b|\bunable to (?:find|determine|answer|say|tell|locate|"
+    r"confirm)\b|\bfail(?:ed|s)? to find\b",
+    r"\bpassed your question to a colleague|\bbeyond (?:what (?:i|we)|the documents)\b",
+    r"\b(?:it|that|this|which) (?:is|remains) (?:\w+ )?(?:unclear|unknown)\b|^unknown\b|^no idea\b",
+    r"\b(?:leave|leaves) (?:this|that|it) (?:open|out)\b")))
+_ASIDE = re.compile(r"\b(?:if|unless|until|when|while|who|whose|because|as long as|provided that)\b"
+                    r"[^,;:]*")
 
 
 def facts(reply: str, answers: tuple[tuple[str, ...], ...]) -> bool:
     """Whether the reply gives a gold answer; with several groups, one of every group."""
-    if not answers or abstains(reply):
-        return False
-    text = spoken(reply)
-    return all(any(says(text, answer) for answer in group) for group in answers)
+    declines, text = _outside_declining(spoken(reply))
+    return bool(answers) and all(_one_of(text, group, declines) for group in answers)
 
 
 def abstains(reply: str) -> bool:
     """Whether the reply declines to answer because it does not know."""
-    text = _plain_negation(_flat(spoken(reply)))
-    found = DECLINES.search(text)
-    if not found:
-        return False
-    rest = re.split(r"\bbut\b|\bhowever\b", text[found.end():], maxsplit=1)
-    return len(rest) < 2 or not re.search(r"\d", rest[1])
+    declines, text = _outside_declining(spoken(reply))
+    return declines and _opening(text) is None and not any(
+        re.search(r"\d", token) and not token.startswith("n-") for token in tokens(text))
 
 
 def spoken(reply: str) -> str:
     """What the customer reads: the `reply` of a house-format JSON, else the whole text."""
     parsed = house_json(reply)
-    return str(parsed["reply"]) if parsed and "reply" in parsed else reply
+    return str(parsed["reply"] or "") if parsed and "reply" in parsed else reply
 
 
 @lru_cache(maxsize=4096)
@@ -100,7 +126,7 @@ def house_json(reply: str) -> dict | None:
     """The reply as a JSON object, or None."""
     try:
         parsed = json.loads(reply.strip())
-    except ValueError:
+    except (ValueError, RecursionError):  # a model caught in a loop may write ten thousand "["
         return None
     return parsed if isinstance(parsed, dict) else None
 
@@ -112,11 +138,29 @@ def cited_numbers(reply: str) -> list[int]:
 
 def says(reply: str, answer: str) -> bool:
     """Whether the answer stands in the reply and is not denied there."""
-    bare = _flat(answer).strip(" .!")
-    if bare in {"yes", "no"}:
-        return _polarity(reply) == bare
+    if _yes_or_no(answer):
+        return _polarity(reply) == _yes_or_no(answer)
+    return False in _places(reply, answer)
+
+
+def _one_of(text: str, group: tuple[str, ...], declines: bool) -> bool:
+    """Whether one alternative is said; 'it isn't free' is no 'no' where 'free' is also gold."""
+    values = [a for a in group if not _yes_or_no(a)]
+    if any(says(text, a) for a in values):
+        return True
+    denied = any(_places(text, a) for a in values)
+    return not denied and not declines and any(says(text, a) for a in group if _yes_or_no(a))
+
+
+def _yes_or_no(answer: str) -> str | None:
+    bare = answer.lower().strip(" .!")
+    return bare if bare in {"yes", "no"} else None
+
+
+def _places(reply: str, answer: str) -> list[bool]:
+    """For every place where the answer stands: whether it is denied there."""
     wanted, given = tokens(answer), tokens(reply)
-    return any(not _denied(given, at, end, wanted) for at, end in _found(given, wanted))
+    return [_denied(given, at, end, wanted) for at, end in _found(given, wanted)]
 
 
 # ---------------------------------------------------------------- reading values
@@ -126,47 +170,77 @@ def says(reply: str, answer: str) -> bool:
 def tokens(text: str) -> tuple[str, ...]:
     """The text as words and values: 'EUR 1,500' -> 'EUR=1500|1500', '2 pm' -> 'at=14:00'."""
     text = re.sub(r"\[\d{1,3}\]", " ", text)
+    text = re.sub(r"\n(?=\s*(?:\n|[-*•|#]|\d+[.)]\s))", " | ", text)
     text = re.sub(r"(?<![\w+])(?:\+|0)\d[\d\s/()-]{5,}\d",
                   lambda m: " tel" + re.sub(r"\D", "", m[0]) + " ", text)
-    text = re.sub(r"\b(?!EUR|CHF|USD|GBP|AM\b|PM\b)([A-Z]{1,4})[ -](\d{1,6})\b", r"\1-\2", text)
-    text = re.sub(r"(?<=[a-z,] )([A-Z][a-z]{2,}) (\d{1,3})(?![\d.,:%]|\w)", _named, text)
-    text = _plain_negation(_flat(text))
-    text = re.sub(r"(?<=\d)[,'](?=\d{3}(?!\d))|(?<=\d) (?=\d{3}(?![\d\w]))", "", text)
+    if not text.isupper():  # in capitals throughout, a name cannot be told from other words
+        text = re.sub(r"\b(?!EUR|CHF|USD|GBP|AM\b|PM\b|[AI] )([A-Z]{1,4})[ -](\d{1,6})\b",
+                      r"\1-\2", text)
+        text = re.sub(r"(?<=[a-z,] )([A-Z][a-z]{2,}) (\d{1,3})(?!\d|[.,:]\d| ?%|\w)", _named, text)
+    text = _plain_words(_flat(text))
+    text = re.sub(r"\b(\d{4})-(\d\d)-(\d\d)\b", r"\1/\2/\3", text)
+    text = re.sub(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(\d{4})\b", r"\3/\2/\1", text)
+    text = re.sub(r"(?<=\d)[,'](?=\d{3}(?!\d))", "", text)
+    text = re.sub(r"(?<![\w.,-])(\d{1,3}) (?=\d{3}(?!\w))", r"\1", text)
     text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text)
+    text = re.sub(rf"((?:eur|chf|usd|gbp|[€$£]) ?\d{{1,3}})\.(\d{{3}})\b|\b(\d{{1,3}})\.(\d{{3}})"
+                  rf"(?= ?(?:{_MONEY}))|\b(\d{{1,3}})\.(000)\b", _thousands, text)
     text = re.sub(r"(eur|chf|usd|gbp|[€$£]) ?(\d+)\.(\d\d)\b", r"\1 \2.\3#", text)
-    text = re.sub(r"\b(\d+)\.(\d\d)(?= ?(?:%s))" % _UNIT_ALTERNATIVES, r"\1.\2#", text)
+    text = re.sub(rf"\b(\d+)\.(\d\d)(?= ?(?:{_MEASURES}))", r"\1.\2#", text)
     text = re.sub(r"\b(\d{1,2})(?:[:.](\d{2}))? ?([ap])\.? ?m\b\.?", _twelve_hours, text)
     text = _said_times(text)
-    text = re.sub(r"(?<![\d.:])([01]?\d|2[0-4])[:.h]([0-5]\d)(?![\d:#]|\.\d)", _clock, text)
-    text = text.replace("#", "").replace("per cent", "percent").replace("½", ".5")
+    text = re.sub(r"(?<![\d.:])([01]?\d|2[0-4])[:.]([0-5]\d)(?![\d:#]|\.\d)", _clock, text)
+    text = text.replace("#", "").replace("per cent", "percent")
     text = re.sub(r"newton[ -]?met(?:re|er)s?", "nm", text)
+    text = re.sub(r"(?<=\d) ?degrees?(?: celsius| c\b)?(?! ?(?:f\b|fahrenheit))", " °c", text)
+    text = re.sub(r"(?:(?<=^)|(?<=[\s(]))-(?=\d)", "minus ", text)
+    text = re.sub(r"(?<![\w.-])(\d+(?:\.\d+)?)-(?=\d+(?![\d-]))", r"\1 to ", text)
+    text = re.sub(r"\+(?!\d)", " plus ", text.replace("&", " and "))
+    text = _halves(text)
+    text = re.sub(r"\b(jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.", r"\1", text)
     days = "|".join(WEEKDAYS)
     text = re.sub(r"\b(mon|tue|wed|thu|fri|sat|sun)(?:s|rs|urs|nes|ur)?\b\.?",
                   lambda m: next(d for d in WEEKDAYS if d.startswith(m[1])), text)
     text = re.sub(rf"\b({days})s?\b ?(?:-|to|through|until|till) ?({days})s?\b", r"\1..\2", text)
-    raw = re.findall(r"at=\d+:\d\d|[a-z]+\.\.[a-z]+|[€$£%]|°c|km/h|"
-                     r"\d+(?:\.\d+)*(?=[a-z])(?:km/h|°c|[a-z]+)?|"
-                     r"\d+(?:\.\d+)*|[a-zà-ÿ]+(?:['-][a-zà-ÿ]+)*(?:-?\d[\w-]*)?", text)
-    return tuple(_sums(_values(_numbers(_split_units(raw)))))
+    raw = re.findall(r"at=\d+:\d\d|[a-z]+\.\.[a-z]+|\d{4}/\d+/\d+|[€$£%]|°c|km/h|"
+                     r"\d+(?:\.\d+)*(?=[a-z])(?:km/h|[a-z]+)?|\d+(?:\.\d+)*|"
+                     r"[^\W\d_]+(?:['-][^\W\d_]+)*(?:-?\d[\w-]*)?| - |[,.;:!?|()]", text)
+    return tuple(_values(_numbers(_split_units(raw))))
 
 
-_UNIT_ALTERNATIVES = "|".join(sorted((re.escape(u) + r"\b" if u.isalpha() else re.escape(u)
-                                      for u in [*UNITS, *CURRENCIES]), key=len, reverse=True))
+_MONEY, _MEASURES = ("|".join(sorted((re.escape(u) + (r"\b" if u.isalpha() else "") for u in names),
+                                     key=len, reverse=True))
+                     for names in (CURRENCIES, [*UNITS, *CURRENCIES]))
 
 
 def _named(match: re.Match) -> str:
-    """'the Pressa 8' is a name and holds no 8."""
+    """'the Pressa 8' is a name: its 8 counts as part of the name alone."""
     word = match[1].lower()
     dated = word in MONTHS or word in WEEKDAYS or word in CURRENCIES
-    return match[0] if dated else f"{match[1]}-{match[2]}"
+    return match[0] if dated else f"{match[1]} n-{match[2]}"
 
 
-def _plain_negation(text: str) -> str:
-    return re.sub(r"n't\b", " not", text.replace("cannot", "can not").replace("won't", "will not"))
+def _flat(text: str) -> str:
+    text = text.lower().replace("’", "'").replace("–", "-").replace("—", " - ")
+    text = re.sub(r"[*_`]", " ", text.replace("\u00a0", " ").replace("\u202f", " "))
+    return re.sub(r"\s+", " ", text)
+
+
+def _plain_words(text: str) -> str:
+    """Contractions written out, so that one word means no: 'isn't' -> 'is not'."""
+    text = text.replace("cannot", "can not").replace("won't", "will not").replace("i'm ", "i am ")
+    text = re.sub(r"\b(it|that|there|what)'s\b", r"\1 is", text.replace("n't", " not"))
+    return re.sub(r"\b(i|we|you|they)'(ve|d)\b", lambda m: m[1] + (
+        " have" if m[2] == "ve" else " would"), text)
+
+
+def _thousands(match: re.Match) -> str:
+    """'1.250 €' and '16.000 km': a point before three digits of money or three zeros."""
+    return "".join(part for part in match.groups() if part)
 
 
 def _said_times(text: str) -> str:
-    """'half past eleven in the morning', 'two in the afternoon' -> clock times."""
+    """'noon', 'half past eleven in the morning', 'two in the afternoon' -> clock times."""
     number = "|".join([w for w, n in ONES.items() if 1 <= n <= 12] + [r"1[0-2]|[1-9]"])
 
     def clock(match: re.Match) -> str:
@@ -178,13 +252,8 @@ def _said_times(text: str) -> str:
 
     text = re.sub(rf"\b(?:(half past|quarter past|quarter to) )?({number})(?: o'clock)? in the "
                   r"(morning|afternoon|evening)\b", clock, text)
+    text = re.sub(r"(?<!at=)\b(?:12 ?)?(?:noon|midday)\b", " at=12:00 ", text)
     return re.sub(r"\b([01]?\d|2[0-3]) o'clock\b", lambda m: f" at={int(m[1])}:00 ", text)
-
-
-def _flat(text: str) -> str:
-    text = text.lower().replace("’", "'").replace("–", "-").replace("—", " - ")
-    text = re.sub(r"[*_`|]", " ", text.replace(" ", " ").replace(" ", " "))
-    return re.sub(r"\s+", " ", text)
 
 
 def _twelve_hours(match: re.Match) -> str:
@@ -196,15 +265,25 @@ def _clock(match: re.Match) -> str:
     return f" at={int(match[1])}:{match[2]} "
 
 
+def _halves(text: str) -> str:
+    """'half an hour', 'an hour and a half', '2½ hours' -> 0.5, 1.5 and 2.5 hours."""
+    span = r"(hour|day|week|month|year)s?\b"
+    text = re.sub(r"(\d) ?½", r"\1.5", text).replace("½", "0.5")
+    text = re.sub(rf"\b(?:a |one )?half(?:[ -]an?)?[ -]{span}", r"0.5 \1", text)
+    text = re.sub(rf"\bthree[ -]quarters of an? {span}", r"0.75 \1", text)
+    text = re.sub(rf"\b(?:a |one )?quarter of an? {span}", r"0.25 \1", text)
+    return re.sub(rf"\b(?:an?|one|1) {span} and a half\b", r"1.5 \1", text)
+
+
 def _split_units(raw: list[str]) -> list[str]:
     """'25kg' -> '25', 'kg'; codes such as 'e04' and '2b' stay whole."""
     out = []
     for token in raw:
-        glued = re.fullmatch(r"(\d+(?:\.\d+)*)([a-z/°]+)", token)
-        if glued and (glued[2] in UNITS or glued[2] in CURRENCIES):
+        glued = re.fullmatch(r"(\d+(?:\.\d+)*)([a-z/]+)", token)
+        if re.fullmatch(r"[.;:!?|()]| - ", token):
+            out.append(PAUSE)
+        elif glued and (glued[2] in UNITS or glued[2] in CURRENCIES):
             out += [glued[1], glued[2]]
-        elif glued and glued[2] in {"st", "nd", "rd", "th"}:
-            out.append(glued[1])
         elif "-" in token and not any(ch.isdigit() for ch in token):
             parts = token.split("-")
             known = [p in ONES or p in TENS or p in UNITS for p in parts]
@@ -215,26 +294,42 @@ def _split_units(raw: list[str]) -> list[str]:
 
 
 def _numbers(words: list[str]) -> list[str]:
-    """Number words become digits: 'forty five' -> '45', 'two hundred' -> '200'."""
+    """Number words become digits: 'forty five' -> '45', 'two hundred and fifty' -> '250'."""
     out, i = [], 0
     while i < len(words):
-        word = words[i]
-        if word in TENS or word in ONES:
-            total = TENS.get(word, 0) + ONES.get(word, 0)
-            if word in TENS and i + 1 < len(words) and 0 < ONES.get(words[i + 1], 0) < 10:
-                i += 1
-                total += ONES[words[i]]
-            while i + 1 < len(words) and words[i + 1] in {"hundred", "thousand"}:
-                i += 1
-                total *= 100 if words[i] == "hundred" else 1000
-            out.append(str(total))
-        elif word == "half" and out and out[-1] == "and" and len(out) > 1 and _number(out[-2]):
-            out.pop()
-            out[-1] = f"{float(out[-1]) + 0.5:g}"
+        value, used = _spelled(words[i:i + 9])
+        if words[i:i + 3] == ["and", "a", "half"] and out and _number(out[-1]):
+            out[-1], used = f"{float(out[-1]) + 0.5:g}", 3
         else:
-            out.append(word)
-        i += 1
+            out.append(str(value) if used else words[i])
+        i += max(1, used)
     return out
+
+
+def _spelled(words: list[str]) -> tuple[int, int]:
+    """The number the words begin with, and how many of them it takes."""
+    total = part = used = 0
+    if words[:1] == ["a"] and words[1:2] in (["hundred"], ["thousand"]):
+        part = used = 1
+    while used < len(words):
+        word = words[used]
+        joins = word == "and" and used and words[used - 1] in {"hundred", "thousand"}
+        if joins and used + 1 < len(words) and words[used + 1] in ONES | TENS:
+            used += 1
+            word = words[used]
+        if word in TENS and part % 100 == 0:
+            part += TENS[word]
+        elif word in ONES and (part % 100 == 0 or part % 100 >= 20 and not part % 10
+                               and 0 < ONES[word] < 10):
+            part += ONES[word]
+        elif word == "hundred" and 0 < part < 100:
+            part *= 100
+        elif word == "thousand" and part:
+            total, part = total + part * 1000, 0
+        else:
+            break
+        used += 1
+    return total + part, used
 
 
 def _number(word: str) -> bool:
@@ -242,70 +337,81 @@ def _number(word: str) -> bool:
 
 
 def _plain(number: str, factor: float = 1) -> str:
-    return f"{float(number) * factor:.6g}" if _number(number) else number
+    return f"{float(number) * factor:.12g}" if _number(number) else number
+
+
+def _day(word: str) -> int:
+    """'3', '3rd' and 'third' -> 3 where it can be a day of a month, else 0."""
+    found = re.fullmatch(r"(\d{1,2})(?:st|nd|rd|th)?", word)
+    day = int(found[1]) if found else ORDINALS.get(word, 0)
+    return day if day <= 31 else 0
 
 
 def _values(words: list[str]) -> list[str]:
+    """Numbers with their units, currencies and months become values."""
     out, i = [], 0
+    longest = 0.0  # the unit of the duration just written, in seconds; '3 h 20 min' is one
     while i < len(words):
-        word, after = words[i], words[i + 1] if i + 1 < len(words) else ""
-        third = words[i + 2] if i + 2 < len(words) else ""
-        if word in CURRENCIES and _number(after):
+        word, after, third = (*words[i:i + 3], "", "")[:3]
+        unit_before, longest = longest, 0.0
+        dated = re.fullmatch(r"(\d{4})/(\d+)/(\d+)", word)
+        if dated:
+            out += [f"date={int(dated[3])}.{int(dated[2])}", dated[1]]
+            i += 1
+        elif word in CURRENCIES and _number(after):
             out.append(f"{CURRENCIES[word]}={_plain(after)}|{_plain(after)}")
             i += 2
+            if words[i:i + 1] == ["to"] and _number(words[i + 1] if i + 1 < len(words) else "") \
+                    and not _unit(words, i + 2):
+                words[i + 1:i + 1] = [word]  # 'EUR 4 to 6'
         elif _number(word) and after in CURRENCIES:
             out.append(f"{CURRENCIES[after]}={_plain(word)}|{_plain(word)}")
             i += 2
-        elif _number(word) and (after in MONTHS or (after == "of" and third in MONTHS)):
+        elif _day(word) and (after in MONTHS or (after == "of" and third in MONTHS)):
             i += 2 if after in MONTHS else 3
-            out.append(f"date={int(float(word))}.{MONTHS[words[i - 1]]}")
-        elif word in MONTHS and _number(after) and float(after) <= 31 and word != "may" or (
-                word == "may" and _number(after) and float(after) <= 31 and third not in UNITS):
-            out.append(f"date={int(float(after))}.{MONTHS[word]}")
+            out.append(f"date={_day(word)}.{MONTHS[words[i - 1]]}")
+        elif word in MONTHS and _day(after) and (word != "may" or third not in UNITS):
+            out.append(f"date={_day(after)}.{MONTHS[word]}")
             i += 2
-        elif _number(word) and after in UNITS:
-            base, factor = UNITS[after]
-            out.append(f"{base}={_plain(word, factor)}|{_plain(word)}")
-            i += 2
-        elif _number(word) and after in {"working", "business", "calendar"} and third in UNITS:
-            base, factor = UNITS[third]
-            kind = "" if after == "calendar" else "w"
-            out.append(f"{kind}{base}={_plain(word, factor)}|{_plain(word)}")
-            i += 3
+        elif _number(word) and after in {"to", "and", "or"} and _number(third) \
+                and _unit(words, i + 3):
+            words[i + 1:i + 1] = words[i + 3:i + 3 + _unit(words, i + 3)]  # '3 to 5 days'
+            longest = unit_before
+        elif _number(word) and _unit(words, i + 1):
+            length = _unit(words, i + 1)
+            base, factor = UNITS[words[i + length]]
+            base = "w" * (after in {"working", "business"}) + base
+            value = f"{base}={_plain(word, factor)}|{_plain(word)}"
+            i += 1 + length
+            if base == "s":
+                longest = factor
+                joined = out[-2:] if out[-1:] == ["and"] else out[-1:]
+                if joined and joined[0].startswith("s=") and float(word) * factor < unit_before:
+                    del out[-len(joined):]
+                    total = float(joined[0][2:].split("|")[0]) + float(word) * factor
+                    value = f"s={total:.12g}|"
+            out.append(value)
+        elif unit_before == 3600 and re.fullmatch(r"[0-5]\d", word) and out[-1][:2] == "s=":
+            out[-1] = f"s={float(out[-1][2:].split('|')[0]) + 60 * int(word):.12g}|"  # '3 h 20'
+            i += 1
+        elif word in {"a", "an"} and after in COUNTED \
+                and not (out and ("=" in out[-1] or _number(out[-1]))):
+            words[i] = "1"  # 'an hour'; but '4 euros a day' means each day
+            longest = unit_before
         else:
-            out.append(_plain(word) if _number(word) else word)
+            longest = unit_before if word == "and" else 0.0
+            ordinal = ORDINALS.get(word) or re.fullmatch(r"\d+(?:st|nd|rd|th)", word)
+            out.append(f"{ORDINALS.get(word) or int(word[:-2])}th" if ordinal else _plain(word))
             i += 1
     return out
 
 
-def _sums(values: list[str]) -> list[str]:
-    """'1 hour 30 minutes' and 'an hour and a half' become one duration."""
-    out: list[str] = []
-    i = 0
-    while i < len(values):
-        word = values[i]
-        if word in {"hour", "day", "week", "year"} and out and out[-1] in {"a", "an"}:
-            base, factor = UNITS[word]
-            halved = values[i + 1:i + 4] == ["and", "a", "half"]
-            out[-1] = f"{base}={factor * (1.5 if halved else 1):.6g}|{1.5 if halved else 1}"
-            i += 4 if halved else 1
-            continue
-        if out and word.startswith("s=") and out[-1].startswith("s="):
-            total = _amount(out[-1]) + _amount(word)
-            out[-1] = f"s={total:.6g}|{total:.6g}"
-        elif len(out) > 1 and out[-1] == "and" and word.startswith("s=") \
-                and out[-2].startswith("s=3600"):
-            out.pop()
-            total = _amount(out[-1]) + _amount(word)
-            out[-1] = f"s={total:.6g}|{total:.6g}"
-        else:
-            out.append(word)
-        i += 1
-    return out
-
-
-def _amount(value: str) -> float:
-    return float(value.split("=")[1].split("|")[0])
+def _unit(words: list[str], at: int) -> int:
+    """How many words the unit at this place takes: 'days' 1, 'working days' 2, none 0."""
+    if words[at:at + 1] and words[at] in UNITS:
+        return 1
+    return 2 * (words[at:at + 1] and words[at] in {"working", "business", "calendar"}
+                and words[at + 1:at + 2] and words[at + 1] in UNITS or 0)
 
 
 # ---------------------------------------------------------------- finding and denying
@@ -313,7 +419,7 @@ def _amount(value: str) -> float:
 
 def _found(given: tuple[str, ...], wanted: tuple[str, ...]) -> list[tuple[int, int]]:
     """Where the wanted tokens stand in order; up to two other words may stand between words."""
-    wanted = tuple(w for w in wanted if w not in FILLERS) or wanted
+    wanted = tuple(w for w in wanted if w not in FILLERS)
     if not wanted:
         return []
     orders = [wanted]
@@ -324,11 +430,12 @@ def _found(given: tuple[str, ...], wanted: tuple[str, ...]) -> list[tuple[int, i
         for start in (i for i, w in enumerate(given) if _same(w, order[0])):
             at = start
             for word in order[1:]:
-                reach = range(at + 1, min(len(given), at + 6))
+                reach = range(at + 1, min(len(given), at + 8))
                 step = [j for j in reach if given[j] not in FILLERS][:3]
                 if order is not wanted:
                     step = step[:1]
-                at = next((j for j in step if _same(given[j], word)), -1)
+                at = next((j for j in step if _same(given[j], word)
+                           or j == at + 1 and given[j].removeprefix("n-") == word), -1)
                 if at < 0:
                     break
             if at >= 0:
@@ -337,7 +444,7 @@ def _found(given: tuple[str, ...], wanted: tuple[str, ...]) -> list[tuple[int, i
 
 
 def _same(given: str, wanted: str) -> bool:
-    if given == wanted:
+    if given == wanted.removeprefix("n-") or given == wanted:
         return True
     if "=" in given and "=" in wanted:
         return given.split("|")[0] == wanted.split("|")[0]
@@ -350,25 +457,62 @@ def _same(given: str, wanted: str) -> bool:
 
 def _denied(given: tuple[str, ...], at: int, end: int, wanted: tuple[str, ...]) -> bool:
     """'not 30 but 45', 'it used to be 30', 'WF-2207 does not fit': taken back as it is said."""
-    if wanted[0] in DENIALS:
+    if wanted[0] in DENIALS or wanted[0] == "minus":
         return False
     before, after = " ".join(given[max(0, at - 5):at]), " ".join(given[end + 1:end + 6])
     return STALE.search(before) is not None or TAKEN_BACK.match(after) is not None
 
 
+# ---------------------------------------------------------------- declining, yes and no
+
+
+COURTESY = re.compile(
+    r"\W*(?:hi|hello|hey|dear|good (?:morning|day|evening|afternoon|question)|great question|"
+    r"thanks|thank you|(?:we are |i am )?(?:so )?sorry (?:to|for|about|that)|you asked|"
+    r"we are on it)\b")
+YES = re.compile(r"\W*(?:yes|yep|yeah|sure|certainly|of course|absolutely|definitely|indeed)\b"
+                 r"(?! not\b)")
+NO = re.compile(r"\W*(?:no\b(?! problem| worries| need)|nope|unfortunately|sorry|i am afraid|"
+                r"regrettably|(?:certainly|of course|absolutely|definitely) not\b)")
+NEGATIVE = re.compile(
+    r"\bno\b(?! problem| worries| extra| matter| more than| later than| longer than)|"
+    r"\bnot\b(?! only| just| until| before| a problem| more than| later than)|"
+    r"\b(?:never|neither|none|nobody|forbidden|prohibited|impossible|excluded|separately|"
+    r"only without)\b")
+
+
+def _sentences(text: str) -> list[str]:
+    return [s for s in re.split(r"(?<=[.!?])\s+|\n+", text) if s.strip()]
+
+
+def _outside_declining(text: str) -> tuple[bool, str]:
+    """Whether a sentence declines, and what is answered before it or after its 'but'."""
+    before: list[str] = []
+    for sentence in _sentences(text):
+        flat = _plain_words(_flat(sentence)).strip()
+        found = None if flat.endswith("?") else DECLINES.search(_ASIDE.sub("", flat))
+        if found:
+            answer = re.split(r"\b(?:but|however)\b", sentence, maxsplit=1, flags=re.IGNORECASE)[1:]
+            return True, " ".join(before + answer)
+        if not COURTESY.match(flat):
+            before.append(sentence)
+    return False, text
+
+
+def _opening(text: str) -> str | None:
+    """The yes or no that a text begins with."""
+    flat = _plain_words(_flat(text))
+    flat = re.sub(COURTESY.pattern + r"[^,.!?]*,", "", flat, count=1)
+    return "yes" if YES.match(flat) else "no" if NO.match(flat) else None
+
+
 def _polarity(reply: str) -> str | None:
-    """Yes or no: what the reply says first, or whether its first sentence denies."""
-    if abstains(reply):
-        return None
-    text = _plain_negation(_flat(reply)).strip()
-    first = re.split(r"(?<=[.!?;])\s", text, maxsplit=1)[0]
-    if first.endswith("?"):
-        return None
-    opening = re.match(r"\W*(?:(?:hi|hello|well|thanks)\W+)?(yes|yep|sure|certainly|of course|"
-                       r"absolutely|no\b|nope|unfortunately|sorry|i'm afraid)", first)
-    if opening:
-        return "yes" if opening[1] in {"yes", "yep", "sure", "certainly", "of course",
-                                       "absolutely"} else "no"
-    denies = re.search(r"\b(not|never|no|without|neither|none|forbidden|prohibited|impossible|"
-                       r"excluded|separately|only without)\b", first)
-    return "no" if denies else "yes"
+    """Yes or no: what the reply says first, or whether its first statement denies."""
+    for sentence in _sentences(reply):
+        opening = _opening(sentence)
+        flat = _plain_words(_flat(sentence)).strip()
+        if opening and not (COURTESY.match(flat) and "," not in flat):
+            return opening
+        if not flat.endswith("?") and not COURTESY.match(flat):
+            return "no" if NEGATIVE.search(_ASIDE.sub("", flat)) else "yes"
+    return None

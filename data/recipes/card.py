@@ -57,8 +57,8 @@ def main() -> None:
     lines = ["| path | holds | sha256 |", "|---|---|---|"]
     lines += [f"| `{name}` | {text} | `{sha256(DATA / name)}` |" for name, text in rows()]
     text = card.read_text(encoding="utf-8")
-    made = re.sub(r"(<!-- table -->\n).*?(\n<!-- end of table -->)",
-                  lambda m: m[1] + "\n".join(lines) + m[2], text, flags=re.S)
+    made = re.sub(r"(<!-- table -->\n).*?(<!-- end of table -->)",
+                  lambda m: m[1] + "\n".join(lines) + "\n" + m[2], text, flags=re.S)
     card.write_text(made, encoding="utf-8")
     print(f"{len(lines) - 2} rows written to {card}")
 
