@@ -133,6 +133,6 @@ def test_a_reply_quotes_the_gold_and_its_number():
         if not case.gold:
             assert text == tasks.ABSTENTION
             continue
-        quoted, number = re.fullmatch(r"(.*) \[(\d)\]", text, re.S).groups()
+        number, quoted = re.fullmatch(r"\[(\d)\] (.*)", text, re.S).groups()
         assert case.ranked[int(number) - 1].text == quoted
         assert case.values[0] in quoted or case.values[0].capitalize() in quoted

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from utils.documents import Document
 
-ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st no nos e.g i.e etc vs approx ca cf fig vol dept inc ltd co jr sr "
-    "max min ref tel ext incl excl resp art para sec p pp".split())
+ABBREVIATIONS = frozenset("mr mrs ms dr prof st e.g i.e vs approx ca cf dept inc ltd co jr sr max "
+                          "min ref tel ext incl excl resp".split())
+BEFORE_NUMBERS = frozenset("no nos fig vol art para sec p pp".split())  # else "No." is an answer
+_MARKER = r"\s*(?:[-*+•]|\d+[.)])\s+"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def blocks(text: str) -> list[Block]:
     path: list[tuple[int, str]] = []
     header: list[str] = []
     open_block: list | None = None  # [kind, start, end]
-    fenced = False
+    fence = ""  # the mark that opened a code block, and closes it
+    alone: tuple[int, int] | None = None  # a heading that nothing has followed yet
 
     def close() -> None:
         nonlocal open_block
@@ -61,32 +63,47 @@ def blocks(text: str) -> list[Block]:
             kind, start, end = open_block
             shown = text[start:end]
             if kind == "item":
-                shown = re.sub(r"^\s*(?:[-*+•]|\d+[.)])\s+", "", shown)
-            if kind != "code":
+                shown = re.sub("^" + _MARKER, "", shown)
+            if kind == "code":
+                shown = re.sub(r"^\s*(```|~~~).*\n?", "", shown, flags=re.MULTILINE)
+            else:
                 shown = _plain(shown)
             if shown.strip():
-                found.append(Block(kind, tuple(t for _, t in path), start, end, shown))
+                add(kind, start, end, shown)
         open_block = None
+
+    def add(kind: str, start: int, end: int, shown: str) -> None:
+        nonlocal alone
+        alone = None
+        found.append(Block(kind, tuple(t for _, t in path), start, end, shown))
+
+    def keep_alone(level: int) -> None:
+        """A section without a text still says what its heading says."""
+        if alone and path[-1][0] >= level:
+            add("prose", *alone, path[-1][1])
 
     position = 0
     for line in text.splitlines(keepends=True):
         start, end = position, position + len(line.rstrip())
         position += len(line)
         bare = line.strip()
-        if bare.startswith("```"):
-            if fenced:
+        mark = re.match(r"(```|~~~)(?!.*```)", bare)
+        if mark and (not fence or fence == mark.group()):
+            if fence:
                 open_block[2] = end
                 close()
+                fence = ""
             else:
                 close()
                 open_block = ["code", start, end]
-            fenced = not fenced
+                fence = mark.group()
             continue
-        if fenced:
+        if fence:
             open_block[2] = max(end, open_block[2])
             continue
-        heading = re.match(r"(#{1,6})\s+(.+?)\s*#*$", bare)
-        is_row = bare.startswith("|") and bare.count("|") > 1
+        heading = re.match(r" {0,3}(#{1,6})[ \t]+(.+?)(?:[ \t]+#+)?$", line.rstrip())
+        is_row = bare.startswith("|") and bare.count("|") > 1 or "|" in bare and (
+            bool(header) or _next_line_is_rule(text, position))
         if not is_row:
             header = []
         if not bare or re.fullmatch(r"([-*_]\s*){3,}", bare):
@@ -94,19 +111,20 @@ def blocks(text: str) -> list[Block]:
         elif heading:
             close()
             level = len(heading.group(1))
+            keep_alone(level)
             path = [(n, t) for n, t in path if n < level] + [(level, _plain(heading.group(2)))]
+            alone = (start, end)
         elif is_row:
             close()
-            cells = [_plain(c) for c in re.split(r"(?<!\\)\|", bare.strip("|"))]
+            cells = _cells(bare)
             if all(re.fullmatch(r":?-+:?", c) for c in cells if c):
                 continue
             if not header:
                 header = cells
                 if _next_line_is_rule(text, position):
                     continue
-            found.append(Block("row", tuple(t for _, t in path), start, end,
-                               _row_text(header, cells)))
-        elif re.match(r"\s*(?:[-*+•]|\d+[.)])\s+\S", line):
+            add("row", start, end, _row_text(header, cells))
+        elif _opens_item(line, open_block):
             close()
             open_block = ["item", start, end]
         elif open_block:
@@ -114,30 +132,40 @@ def blocks(text: str) -> list[Block]:
         else:
             open_block = ["prose", start, end]
     close()
+    keep_alone(1)
     return found
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
     """The spans of a text's sentences."""
     spans, start = [], 0
-    for match in re.finditer(r"[.!?…][\"”’')\]*_]*(?=\s+\S)|\n(?=\S)", text):
-        if match.group() == "\n":
+    for match in re.finditer(r"[.!?…][\"”’')\]*_`]*(?=\s+(\S{1,9}))", text):
+        before = text[max(start, match.start() - 30):match.start()].split()
+        rest = match.group(1)
+        if match.group()[0] == "." and before and _is_abbreviated(before, rest):
             continue
-        rest = text[match.end():].lstrip()
-        word = re.search(r"(\S+)$", text[start:match.start()])
-        last = word.group(1).lower().strip("(\"'“*") if word else ""
-        dot = text[match.start()] == "."
-        if dot and (last in ABBREVIATIONS or re.fullmatch(r"[a-z]", last)):
-            continue
-        if dot and re.fullmatch(r"\d+", last) and not rest[:1].isupper():
-            continue
-        if not re.match(r"[\"“‘'(\[*_]*[A-Z0-9À-Þ¿¡€$£]", rest):
+        opening = rest.lstrip("\"“„‘«'([*_`")[:1]
+        if not (opening.isupper() or opening.isdigit() or opening in set("¿¡€$£")):
             continue
         spans.append((start, match.end()))
-        start = match.end() + len(text[match.end():]) - len(text[match.end():].lstrip())
+        start = match.start(1)
     if text[start:].strip():
         spans.append((start, start + len(text[start:].rstrip())))
     return spans
+
+
+def _is_abbreviated(words: list[str], rest: str) -> bool:
+    """Whether the full stop after these words belongs to the last and ends no sentence."""
+    *before, last = (w.lower().strip("(\"'“*_`") for w in words)
+    if not before and last in {"yes", "no"}:
+        return True  # an answer that says nothing without the sentence after it
+    if last in BEFORE_NUMBERS:
+        return rest[0].isdigit()
+    if last.isdigit():
+        return not before or not rest[0].isupper()  # "1. The" at the start; "the 3. of May"
+    if last in ABBREVIATIONS:
+        return not (before and before[-1].isdigit())  # "30 min. Then" ends one
+    return re.fullmatch(r"[^\W\d_]", last) is not None
 
 
 def by_sentence(document: Document) -> list[Chunk]:
@@ -148,7 +176,8 @@ def by_sentence(document: Document) -> list[Chunk]:
             chunks.append(_chunk(document, block.headings, block.start, block.end, block.text))
             continue
         raw = document.text[block.start:block.end]
-        offset = len(raw) - len(re.sub(r"^\s*(?:[-*+•]|\d+[.)])\s+", "", raw))
+        marker = re.match(_MARKER if block.kind == "item" else r"\s*(?:#+\s+)?", raw)
+        offset = marker.end() if marker else 0
         for start, end in sentences(raw[offset:]):
             shown = _plain(raw[offset + start:offset + end])
             if re.search(r"\w", shown):
@@ -164,11 +193,12 @@ def by_heading(document: Document, words: int = 150) -> list[Chunk]:
 
 def by_words(document: Document, words: int = 150, overlap: int = 0) -> list[Chunk]:
     """Fixed windows of `words` words that look at nothing else: the classic first try."""
-    if not 0 <= overlap < words:
-        raise ValueError(f"overlap must lie between 0 and {words - 1}, not {overlap}.")
+    if words < 1 or not 0 <= overlap < words:
+        raise ValueError(f"words must be 1 or more and overlap smaller, not {words} and {overlap}.")
     spans = [m.span() for m in re.finditer(r"\S+", document.text)]
     chunks = []
-    for first in range(0, max(1, len(spans) - overlap), words - overlap):
+    last = max(1, len(spans) - overlap) if spans else 0
+    for first in range(0, last, words - overlap):
         window = spans[first:first + words]
         start, end = window[0][0], window[-1][1]
         chunks.append(_chunk(document, (), start, end, document.text[start:end]))
@@ -183,7 +213,9 @@ def _joined(document: Document, parts: list[Block], words: int) -> Iterator[Chun
     count = 0
     for block in parts:
         size = len(block.text.split())
-        if group and (block.headings != group[0].headings or count + size > words):
+        if group and (count + size > words or block.headings != group[0].headings or
+                      re.search(r"^ {0,3}#{1,6}[ \t]", document.text[group[-1].end:block.start],
+                                re.MULTILINE)):  # two sections may bear one heading
             yield _from_blocks(document, group)
             group, count = [], 0
         group.append(block)
@@ -206,6 +238,7 @@ def _plain(markdown: str) -> str:
     """The words without the marks: bold, code ticks, links, line breaks inside a sentence."""
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
     text = re.sub(r"(\*\*|__|`)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
+    text = re.sub(r"(?<!\w)\*\*|\*\*(?!\w)|<br\s*/?>", " ", text)  # bold cut by a sentence's end
     text = re.sub(r"(?<![\w*])[*_](?=\S)([^*_]+?)(?<=\S)[*_](?![\w*])", r"\1", text)
     text = re.sub(r"^>\s?", "", text, flags=re.MULTILINE)
     return re.sub(r"\s+", " ", text).strip()
@@ -218,6 +251,22 @@ def _row_text(header: list[str], cells: list[str]) -> str:
     return "; ".join(f"{name}: {value}" if name else value for name, value in pairs if value)
 
 
+def _cells(row: str) -> list[str]:
+    """A row's cells; an empty first one counts, and '\\|' is a sign and no border."""
+    inner = re.sub(r"^\||(?<!\\)\|$", "", row)
+    return [_plain(c).replace("\\|", "|") for c in re.split(r"(?<!\\)\|", inner)]
+
+
+def _opens_item(line: str, open_block: list | None) -> bool:
+    """Whether a list item begins; inside a paragraph "30. June" at a line's start does not."""
+    if not re.match(_MARKER + r"\S", line):
+        return False
+    number = re.match(r"\s*(\d+)", line)
+    return not (number and number[1] != "1" and open_block and open_block[0] == "prose")
+
+
 def _next_line_is_rule(text: str, position: int) -> bool:
-    line = text[position:].split("\n", 1)[0].strip()
-    return bool(line) and re.fullmatch(r"\|?(\s*:?-+:?\s*\|?)+", line) is not None
+    """Whether a table's '|---|---|' comes next."""
+    end = text.find("\n", position)
+    line = text[position:end if end >= 0 else None].strip()
+    return "-" in line and "|" in line and not set(line) - set("|:- \t")

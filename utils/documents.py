@@ -62,7 +62,7 @@ def load_documents(folder: str | Path) -> list[Document]:
         if document.id in documents:
             first = documents[document.id].path
             warnings.warn(f"Left out {path}: its id '{document.id}' is already that of {first}. "
-                          "Give one of them another id.", stacklevel=2)
+                          "Give one of them another id or name.", stacklevel=2)
             continue
         documents[document.id] = document
     if not documents:
@@ -97,7 +97,7 @@ def load_document(path: str | Path, folder: Path | None = None) -> Document:
             meta, text = _split_front_matter(path, text)
         elif kind == "html":
             title, text = _read_html(text)
-    text = text.replace("\r\n", "\n").strip("\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
     if not text.strip():
         raise BadFile(f"{path}: it is empty. Add its text or remove the file.")
     name = path.relative_to(folder).with_suffix("").as_posix() if folder else path.stem
@@ -113,11 +113,16 @@ def _readable_files(folder: Path) -> list[Path]:
 
 
 def _decode(path: Path, raw: bytes) -> str:
+    binary = BadFile(f"{path}: it is a binary file, whatever its name says. Remove it or export "
+                     "it as text.")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16")
-    if b"\x00" in raw[:8192]:
-        raise BadFile(f"{path}: it is a binary file, whatever its name says. Remove it or "
-                      "export it as text.")
+        try:
+            return raw.decode("utf-16")
+        except UnicodeDecodeError:
+            raise binary from None
+    start = raw[:8192]
+    if b"\x00" in start or sum(b < 9 or 13 < b < 32 for b in start) > len(start) / 50:
+        raise binary
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -129,7 +134,7 @@ def _decode(path: Path, raw: bytes) -> str:
 
 def _split_front_matter(path: Path, text: str) -> tuple[dict, str]:
     """The `key: value` lines between the first two `---`, and the rest."""
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if lines[0].strip() != "---":
         return {}, text
     end = next((i for i, line in enumerate(lines[1:], 1) if line.strip() == "---"), None)
@@ -143,9 +148,9 @@ def _split_front_matter(path: Path, text: str) -> tuple[dict, str]:
     except yaml.YAMLError as problem:
         plain = [line.partition(": ") for line in lines[1:end] if line.strip()]
         if all(re.fullmatch(r"[\w-]+", key) and found for key, found, _ in plain):
-            return {key: text.strip() for key, _, text in plain}, "\n".join(lines[end + 1:])
-        mark = getattr(problem, "problem_mark", None)
-        line = mark.line + 2 if mark else 2
+            return ({key: text.strip().strip("\"'") for key, _, text in plain},
+                    "\n".join(lines[end + 1:]))
+        line = _broken_line(lines[1:end], getattr(problem, "problem_mark", None))
         raise BadFile(f"{path}, line {line}: the front matter is not valid YAML. Write it as "
                       "'key: value' lines.") from None
     if not isinstance(meta, dict):
@@ -154,8 +159,16 @@ def _split_front_matter(path: Path, text: str) -> tuple[dict, str]:
     return meta, "\n".join(lines[end + 1:])
 
 
+def _broken_line(lines: list[str], mark) -> int:
+    """The file's line to look at: the first that is no pair, as YAML may notice only later."""
+    for number, line in enumerate(lines, 2):
+        if line.strip() and not re.match(r"[\w-]+:(\s|$)|\s|#|- ", line):
+            return number
+    return mark.line + 2 if mark else 2
+
+
 def _first_heading(text: str) -> str:
-    match = re.search(r"^#{1,2}\s+(.+?)\s*#*$", text, re.MULTILINE)
+    match = re.search(r"^#{1,2}[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$", text, re.MULTILINE)
     return match.group(1) if match else ""
 
 
@@ -172,7 +185,8 @@ def _read_pdf(path: Path) -> tuple[str, str]:
     try:
         reader = pypdf.PdfReader(path)
         text = "\n\n".join(page.extract_text() for page in reader.pages)
-        title = str((reader.metadata or {}).get("/Title") or "")
+        title = str((reader.metadata or {}).get("/Title") or "").strip()
+        text, title = (t.encode("utf-8", "replace").decode() for t in (text, title))
     except Exception as problem:  # pypdf raises many kinds for one cause: the file is broken
         raise BadFile(f"{path}: the PDF cannot be read ({type(problem).__name__}). Open and "
                       "save it again with a PDF viewer.") from None
@@ -186,8 +200,9 @@ class _HtmlText(HTMLParser):
     """Writes a page's headings, paragraphs, lists and tables as Markdown."""
 
     SKIPPED = {"script", "style", "nav", "template", "svg", "noscript"}
-    BLOCKS = {"p", "div", "section", "article", "table", "ul", "ol", "br", "tr", "header",
-              "footer", "main", "dl", "dt", "dd", "blockquote", "pre"}
+    HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
+    BLOCKS = HEADINGS | {"p", "div", "section", "article", "table", "caption", "ul", "ol", "br",
+                         "header", "footer", "main", "dl", "dt", "dd", "blockquote", "pre", "li"}
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -202,50 +217,67 @@ class _HtmlText(HTMLParser):
         if tag in self.SKIPPED:
             self.skip += 1
         elif tag == "title":
-            self.in_title = True
-        elif tag in {"h1", "h2", "h3", "h4", "h5", "h6"}:
-            self.out.append("\n\n" + "#" * int(tag[1]) + " ")
-        elif tag == "li":
-            self.out.append("\n- ")
+            self.in_title = not self.skip  # a drawing has titles too
         elif tag == "tr":
+            self._end_row()
             self.row = []
         elif tag in {"td", "th"} and self.row is not None:
             self.row.append("")
-        elif tag == "table":
-            self.rows = 0
-            self.out.append("\n\n")
         elif tag in self.BLOCKS and self.row is None:
-            self.out.append("\n\n" if tag != "br" else "\n")
+            if tag == "table":
+                self.rows = 0
+            marks = {"li": "\n- ", "br": "\n"} | {h: f"\n\n{'#' * int(h[1])} "
+                                                for h in self.HEADINGS}
+            self._break(marks.get(tag, "\n\n"))
+        elif tag in self.BLOCKS:
+            self.handle_data(" ")  # two lines of one cell are two words
 
     def handle_endtag(self, tag):
         if tag in self.SKIPPED:
             self.skip = max(0, self.skip - 1)
         elif tag == "title":
             self.in_title = False
-        elif tag == "tr" and self.row is not None:
-            cells = [re.sub(r"\s+", " ", c).strip() for c in self.row]
-            self.out.append("| " + " | ".join(cells) + " |\n")
-            if self.rows == 0:
-                self.out.append("|" + "---|" * len(cells) + "\n")
-            self.row, self.rows = None, self.rows + 1
-        elif tag in self.BLOCKS or tag in {"h1", "h2", "h3", "h4", "h5", "h6"}:
-            if self.row is None:
+        elif tag in {"tr", "table"}:  # a page may leave out </tr>
+            self._end_row()
+            if tag == "table":
                 self.out.append("\n\n")
+        elif tag in self.BLOCKS and tag != "li" and self.row is None:
+            self.out.append("\n\n")
 
     def handle_data(self, data):
         if self.skip:
             return
         if self.in_title:
-            self.title += data.strip()
+            self.title += data
         elif self.row:
             self.row[-1] += data
         elif self.row is None:
             self.out.append(re.sub(r"\s+", " ", data))
 
+    def close(self):
+        super().close()
+        self._end_row()
+
+    def _break(self, mark: str) -> None:
+        """A new block; the paragraph inside a list item stays on the item's line."""
+        last = next((piece for piece in reversed(self.out) if piece.strip(" ")), "")
+        if last != "\n- " or mark != "\n\n":
+            self.out.append(mark)
+
+    def _end_row(self) -> None:
+        if self.row:
+            cells = [re.sub(r"\s+", " ", c).strip().replace("|", "\\|") for c in self.row]
+            self.out.append("\n| " + " | ".join(cells) + " |")
+            if self.rows == 0:
+                self.out.append("\n|" + "---|" * len(cells))
+            self.rows += 1
+        self.row = None
+
 
 def _read_html(text: str) -> tuple[str, str]:
     parser = _HtmlText()
-    parser.feed(text)
+    parser.feed(re.sub(r"<!\[[^>]*>?", " ", text))  # Word's "<![if …]>": the parser stops at some
     parser.close()
     lines = [line.strip() for line in "".join(parser.out).split("\n")]
-    return parser.title, re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+    title = re.sub(r"\s+", " ", parser.title).strip()
+    return title, re.sub(r"\n{3,}", "\n\n", "\n".join(lines))

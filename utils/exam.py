@@ -27,6 +27,7 @@ SCOREBOARD = ROOT / "build" / "scoreboard.json"
 KINDS = ("lookup", "paraphrase", "keyword", "table", "long", "near_duplicate", "two_documents",
          "unanswerable", "fresh")
 SYSTEMS = ("extractive", "base", "prompted", "rag", "tuned", "hybrid_naive", "hybrid")
+EXAMPLE = '{"id": "q1", "question": "…", "answers": ["…"]}'
 METRICS = ("facts", "cites", "format", "route", "abstains", "answers", "invents", "fresh")
 
 
@@ -97,7 +98,7 @@ def load_questions(path: str | Path) -> list[Question]:
         raise CourseError(f"There is no question file {path}. Check the path; it is read from "
                           f"{Path.cwd()}.")
     questions: dict[str, Question] = {}
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = path.read_bytes().decode("utf-8-sig", errors="replace").split("\n")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -108,7 +109,8 @@ def load_questions(path: str | Path) -> list[Question]:
                               "question an id of its own.")
         questions[question.id] = question
     if not questions:
-        raise CourseError(f"{path} holds no question. Write one JSON object a line.")
+        raise CourseError(f"{path}, line 1: the file holds no question. Write one JSON object a "
+                          f"line, such as {EXAMPLE}.")
     return list(questions.values())
 
 
@@ -120,23 +122,27 @@ def exam(split: str = "dev") -> list[Question]:
 def _question(line: str, where: str, number: int) -> Question:
     try:
         row = json.loads(line)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise CourseError(f"{where}: this is no JSON ({problem}). Write one object a line, such "
-                          'as {"id": "q1", "question": "…", "answers": ["…"]}.') from None
+                          f"as {EXAMPLE}.") from None
     if not isinstance(row, dict):
         raise CourseError(f"{where}: a JSON object is needed, and this is a "
-                          f"{type(row).__name__}.")
+                          f"{type(row).__name__}. Write it as {EXAMPLE}.")
     text = row.get("question")
     if not isinstance(text, str) or not text.strip():
-        raise CourseError(f"{where}: the field 'question' is missing or empty.")
+        raise CourseError(f"{where}: the field 'question' is missing or empty. Write the question "
+                          "there, as a text.")
     if "answers" not in row:
         raise CourseError(f"{where}: the field 'answers' is missing. Write a list of right "
                           "answers, or [] for a question the documents do not answer.")
+    answers = _groups(row["answers"], where)
+    route = row.get("route")
+    if route is not None and not isinstance(route, str):
+        raise CourseError(f"{where}: 'route' must be a text. Write a queue's name or leave it out.")
     return Question(
-        id=str(row.get("id") or f"q{number}"), question=text.strip(),
-        answers=_groups(row["answers"], where), source=_strings(row, "source", where),
-        quote=_strings(row, "quote", where), route=row.get("route"),
-        kind=str(row.get("kind") or ("lookup" if row["answers"] else "unanswerable")),
+        id=str(row.get("id", f"q{number}")), question=text.strip(), answers=answers,
+        source=_strings(row, "source", where), quote=_strings(row, "quote", where), route=route,
+        kind=str(row.get("kind") or ("lookup" if answers else "unanswerable")),
         before=_strings(row, "before", where), absent=_strings(row, "absent", where))
 
 
@@ -144,24 +150,29 @@ def _groups(answers: object, where: str) -> tuple[tuple[str, ...], ...]:
     if isinstance(answers, str | int | float):
         answers = [answers]
     if not isinstance(answers, list):
-        raise CourseError(f"{where}: 'answers' must be a list of texts, or [] if the documents do "
-                          "not answer the question.")
+        raise CourseError(f"{where}: 'answers' must be a list of texts. Write [] if the documents "
+                          "do not answer the question.")
     if not answers:
         return ()
     groups = answers if all(isinstance(a, list) for a in answers) else [answers]
-    made = tuple(tuple(str(a) for a in group if isinstance(a, str | int | float)
-                       and str(a).strip()) for group in groups)
-    if not all(made):
-        raise CourseError(f"{where}: 'answers' holds something that is no text. Write texts, or "
-                          "lists of texts where every list must be answered.")
+    made = tuple(tuple(str(a).strip() for a in group if _is_text(a)) for group in groups)
+    if not all(made) or [len(group) for group in made] != [len(group) for group in groups]:
+        raise CourseError(f"{where}: 'answers' holds something that is no text or is empty. Write "
+                          "texts, or lists of texts where every list must be answered.")
     return made
+
+
+def _is_text(answer: object) -> bool:
+    return isinstance(answer, str | int | float) and not isinstance(answer, bool) \
+        and bool(str(answer).strip())
 
 
 def _strings(row: dict, key: str, where: str) -> tuple[str, ...]:
     found = row.get(key) or []
     found = [found] if isinstance(found, str) else found
     if not isinstance(found, list) or not all(isinstance(x, str) for x in found):
-        raise CourseError(f"{where}: '{key}' must be a text or a list of texts.")
+        raise CourseError(f"{where}: '{key}' must be a text or a list of texts. Write it so or "
+                          "leave it out.")
     return tuple(found)
 
 
@@ -184,6 +195,7 @@ def grade(question: Question, reply: str, cited: Sequence[str] = ()) -> dict[str
     """
     right = grading.facts(reply, question.answers)
     silent = grading.abstains(reply) and not right
+    claims = not silent and bool(grading.spoken(reply).strip())  # an empty reply invents nothing
     known = grading.house_json(reply)
     found: dict[str, float | None] = {
         "format": float(known is not None and _house_schema().is_valid(known)),
@@ -191,15 +203,15 @@ def grade(question: Question, reply: str, cited: Sequence[str] = ()) -> dict[str
             known is not None and known.get("route") == question.route),
     }
     if not question.answerable:
-        return found | {"abstains": float(silent), "invents": float(not silent)}
+        return found | {"abstains": float(silent), "invents": float(claims)}
     gold = set(question.source)
     cites = None if not gold else float(
         gold <= set(cited) and len(set(cited)) <= len(gold) + 1)
     fresh = float(right) if question.kind == "fresh" else None
     if fresh is not None:
         return {"fresh": fresh, "cites": None, "answers": None}
-    return found | {"facts": float(right), "cites": cites, "answers": float(not silent),
-                    "invents": float(not right and not silent)}
+    return found | {"facts": float(right), "cites": cites, "answers": float(claims),
+                    "invents": float(claims and not right)}
 
 
 def interval(values: Sequence[float], seed: int = 0, rounds: int = 2000) -> Interval:
@@ -239,7 +251,8 @@ def compare(a: Sitting, b: Sitting, metric: str = "facts", seed: int = 0) -> Dif
     pairs = [(r["grades"][metric], other[r["id"]]) for r in a.rows
              if r["grades"].get(metric) is not None and other.get(r["id"]) is not None]
     if not pairs:
-        raise CourseError(f"{a.system} and {b.system} share no question graded on '{metric}'.")
+        raise CourseError(f"{a.system} and {b.system} share no question graded on '{metric}'. "
+                          "Let both sit the same exam.")
     gaps = np.array([x - y for x, y in pairs])
     spread = interval(gaps, seed)
     return Difference(spread.value, spread.low, spread.high, len(pairs),
@@ -254,9 +267,13 @@ def read_scoreboard(path: Path = SCOREBOARD) -> dict:
     if not path.is_file():
         return {"profile": None, "systems": {}, "costs": {}}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        board = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise CourseError(f"{path} is damaged. Delete it and run: python3 -m utils run") from None
+        board = None
+    if not isinstance(board, dict) or not all(
+            isinstance(board.get(part), dict) for part in ("systems", "costs")):
+        raise CourseError(f"{path} is damaged. Delete it and run: python3 -m utils run")
+    return board
 
 
 def record(profile: str, system: str, metrics: dict[str, Interval] | None = None,
@@ -283,12 +300,12 @@ def table(board: dict, metrics: Iterable[str] = METRICS) -> str:
         return "Nothing is measured yet."
     columns = [m for m in metrics if any(m in board["systems"][s] for s in systems)]
     width = max(len(s) for s in systems) + 2
-    lines = ["".ljust(width) + "".join(c.rjust(16) for c in columns)]
+    lines = ["".ljust(width) + "".join(c.rjust(18) for c in columns)]
     for system in systems:
         cells = []
         for column in columns:
             cell = board["systems"][system].get(column)
             cells.append("–" if cell is None else
                          f"{cell['value']:.2f} [{cell['low']:.2f},{cell['high']:.2f}]")
-        lines.append(system.ljust(width) + "".join(c.rjust(16) for c in cells))
+        lines.append(system.ljust(width) + "".join(c.rjust(18) for c in cells))
     return "\n".join(lines)

@@ -46,7 +46,8 @@ TENS = {w: 10 * i for i, w in enumerate("twenty thirty forty fifty sixty seventy
                                         .split(), 2)}
 ORDINALS = {w: i for i, w in enumerate(
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 1)}
-COUNTED = frozenset("minute hour day week month year gram kilo kilogram litre metre kilometre".split())
+COUNTED = frozenset("minute hour day week month year gram kilo litre metre kilometre".split())
+NAMED = "№"  # before a number that is part of a name
 PAUSE = ","  # stands for every mark between clauses, and for the edge of a table cell
 FILLERS = frozenset("a an the of your our its their is are be was it to for in at on by from with "
                     "about around approximately roughly just only exactly also then per and ,"
@@ -70,12 +71,12 @@ TAKEN_BACK = re.compile(
 _SOURCE = (r"\b(?:documents?|documentation|passages?|texts?|sources?|material|pages?|notes?|"
            r"context|excerpts?|data ?sheets?|manuals?|knowledge base|catalogue|what (?:i|we)|"
            r"information (?:i|we|given|provided|available))\b")
-_KNOWLEDGE = (r"(?:information|info|details?|answers?|data|records?|figures?|mention|idea|clue|"
-              r"knowledge|entry|entries|statement|hint)\b")
+_KNOWLEDGE = r"(?:information|info|details?|answers?|mention|idea|clue|knowledge|record)\b"
 _TELLS = (r"(?:say|state|mention|contain|cover|include|give|specify|tell|address|list|provide|"
-          r"answer|speak|show|name|explain|describe|indicate|hold|have|offer)")
+          r"answer|speak|show|name|explain|describe|discuss|indicate|hold|have|has|"
+          r"offer)")
 DECLINES = re.compile("|".join((
-    r"(?:(?:^|[,;:-] ?)(?:(?:am|do|did|can|could) )?|\bi (?:\w+ ){0,3}?)not "
+    r"(?:(?:^|[,;:-] ?)(?:(?:am|did|can|could) )?|\bi (?:\w+ ){0,3}?)not "
     r"(?:\w+ ){0,2}?(?:find|found|know|say|tell|see|seen|locate|determine|guess|confirm|help|sure|"
     r"certain|aware|able|answer)\b",
     r"\bi (?:do|did) not (?:\w+ )?(?:have|got)\b|\bi have not\b",
@@ -84,7 +85,7 @@ DECLINES = re.compile("|".join((
     r"\bnot (?:\w+ ){0,3}?(?:on file|at hand|to hand)\b|\bnot possible to (?:say|tell|determine)\b",
     _SOURCE + r"(?: \w+){0,6}? (?:do|does|did|can|could|is|are) not (?:\w+ )?" + _TELLS + r"\b",
     r"\b(?:none|neither) of (?:\w+ ){0,3}?" + _SOURCE,
-    _SOURCE + r"(?: \w+){0,4}? " + _TELLS[:-1] + r"|has)s? (?:no|nothing|neither)\b",
+    _SOURCE + r"(?: \w+){0,4}? " + _TELLS + r"s? (?:no|nothing|neither)\b",
     _SOURCE + r"(?: \w+){0,4}? (?:is|are) silent\b",
     r"\bnot (?:\w+ )?(?:mentioned|stated|specified|documented)\b",
     r"\b(?:not|nowhere|nothing)\b(?: \w+){0,4}? (?:in|from) (?:(?:any|all|of|the|these|those|this|"
@@ -94,9 +95,11 @@ DECLINES = re.compile("|".join((
     r"\black(?:s|ing)?(?: the| any)? " + _KNOWLEDGE,
     r"\bnot (?:have|has|had|got|contain|include|give|hold|offer)(?: \w+){0,3}? " + _KNOWLEDGE,
     r"\bnothing (?:is |was )?(?:found|said)\b|\bunable to (?:find|determine|answer|say|tell|locate|"
-    r"confirm)\b|\bfail(?:ed|s)? to find\b",
+    r"confirm|help|provide)\b|\bnot be (?:answered|determined)\b|\bfail(?:ed|s)? to find\b",
+    r"\binformation (?:\w+ ){0,4}?is (?:missing|unavailable|not available)\b|\bnot something i\b",
     r"\bpassed your question to a colleague|\bbeyond (?:what (?:i|we)|the documents)\b",
-    r"\b(?:it|that|this|which) (?:is|remains) (?:\w+ )?(?:unclear|unknown)\b|^unknown\b|^no idea\b",
+    r"\b(?:it|that|this|which) (?:is|remains) (?:\w+ )?(?:unclear|unknown)\b|^unknown\b|^no idea\b|"
+    r"^do not know\b",
     r"\b(?:leave|leaves) (?:this|that|it) (?:open|out)\b")))
 _ASIDE = re.compile(r"\b(?:if|unless|until|when|while|who|whose|because|as long as|provided that)\b"
                     r"[^,;:]*")
@@ -112,7 +115,7 @@ def abstains(reply: str) -> bool:
     """Whether the reply declines to answer because it does not know."""
     declines, text = _outside_declining(spoken(reply))
     return declines and _opening(text) is None and not any(
-        re.search(r"\d", token) and not token.startswith("n-") for token in tokens(text))
+        re.search(r"\d", token) and not token.startswith(NAMED) for token in tokens(text))
 
 
 def spoken(reply: str) -> str:
@@ -192,6 +195,7 @@ def tokens(text: str) -> tuple[str, ...]:
     text = re.sub(r"(?<![\d.:])([01]?\d|2[0-4])[:.]([0-5]\d)(?![\d:#]|\.\d)", _clock, text)
     text = text.replace("#", "").replace("per cent", "percent")
     text = re.sub(r"newton[ -]?met(?:re|er)s?", "nm", text)
+    text = re.sub(r"\b(?:km|kilomet(?:re|er)s?) (?:per|an) hour\b", "km/h", text)
     text = re.sub(r"(?<=\d) ?degrees?(?: celsius| c\b)?(?! ?(?:f\b|fahrenheit))", " °c", text)
     text = re.sub(r"(?:(?<=^)|(?<=[\s(]))-(?=\d)", "minus ", text)
     text = re.sub(r"(?<![\w.-])(\d+(?:\.\d+)?)-(?=\d+(?![\d-]))", r"\1 to ", text)
@@ -202,7 +206,7 @@ def tokens(text: str) -> tuple[str, ...]:
     text = re.sub(r"\b(mon|tue|wed|thu|fri|sat|sun)(?:s|rs|urs|nes|ur)?\b\.?",
                   lambda m: next(d for d in WEEKDAYS if d.startswith(m[1])), text)
     text = re.sub(rf"\b({days})s?\b ?(?:-|to|through|until|till) ?({days})s?\b", r"\1..\2", text)
-    raw = re.findall(r"at=\d+:\d\d|[a-z]+\.\.[a-z]+|\d{4}/\d+/\d+|[€$£%]|°c|km/h|"
+    raw = re.findall(r"at=\d+:\d\d|№\d+|[a-z]+\.\.[a-z]+|\d{4}/\d+/\d+|[€$£%]|°c|km/h|"
                      r"\d+(?:\.\d+)*(?=[a-z])(?:km/h|[a-z]+)?|\d+(?:\.\d+)*|"
                      r"[^\W\d_]+(?:['-][^\W\d_]+)*(?:-?\d[\w-]*)?| - |[,.;:!?|()]", text)
     return tuple(_values(_numbers(_split_units(raw))))
@@ -216,8 +220,8 @@ _MONEY, _MEASURES = ("|".join(sorted((re.escape(u) + (r"\b" if u.isalpha() else 
 def _named(match: re.Match) -> str:
     """'the Pressa 8' is a name: its 8 counts as part of the name alone."""
     word = match[1].lower()
-    dated = word in MONTHS or word in WEEKDAYS or word in CURRENCIES
-    return match[0] if dated else f"{match[1]} n-{match[2]}"
+    no_name = word in FILLERS or word in MONTHS or word in WEEKDAYS or word in CURRENCIES
+    return match[0] if no_name else f"{match[1]} {NAMED}{match[2]}"
 
 
 def _flat(text: str) -> str:
@@ -267,7 +271,7 @@ def _clock(match: re.Match) -> str:
 
 def _halves(text: str) -> str:
     """'half an hour', 'an hour and a half', '2½ hours' -> 0.5, 1.5 and 2.5 hours."""
-    span = r"(hour|day|week|month|year)s?\b"
+    span = r"(hour|day|week|month|year|litre|liter|metre|meter|kilo|kilometre)s?\b"
     text = re.sub(r"(\d) ?½", r"\1.5", text).replace("½", "0.5")
     text = re.sub(rf"\b(?:a |one )?half(?:[ -]an?)?[ -]{span}", r"0.5 \1", text)
     text = re.sub(rf"\bthree[ -]quarters of an? {span}", r"0.75 \1", text)
@@ -276,12 +280,14 @@ def _halves(text: str) -> str:
 
 
 def _split_units(raw: list[str]) -> list[str]:
-    """'25kg' -> '25', 'kg'; codes such as 'e04' and '2b' stay whole."""
+    """'25kg' -> '25', 'kg'; codes such as 'e04' stay whole, and 'wf-2207' equals 'WF2207'."""
     out = []
     for token in raw:
         glued = re.fullmatch(r"(\d+(?:\.\d+)*)([a-z/]+)", token)
         if re.fullmatch(r"[.;:!?|()]| - ", token):
             out.append(PAUSE)
+        elif re.fullmatch(r"[a-z]{1,4}-\d+", token):
+            out.append(token.replace("-", ""))
         elif glued and (glued[2] in UNITS or glued[2] in CURRENCIES):
             out += [glued[1], glued[2]]
         elif "-" in token and not any(ch.isdigit() for ch in token):
@@ -435,7 +441,7 @@ def _found(given: tuple[str, ...], wanted: tuple[str, ...]) -> list[tuple[int, i
                 if order is not wanted:
                     step = step[:1]
                 at = next((j for j in step if _same(given[j], word)
-                           or j == at + 1 and given[j].removeprefix("n-") == word), -1)
+                           or j == at + 1 and given[j] == NAMED + word), -1)
                 if at < 0:
                     break
             if at >= 0:
@@ -444,7 +450,7 @@ def _found(given: tuple[str, ...], wanted: tuple[str, ...]) -> list[tuple[int, i
 
 
 def _same(given: str, wanted: str) -> bool:
-    if given == wanted.removeprefix("n-") or given == wanted:
+    if given in (wanted, wanted.removeprefix(NAMED)):
         return True
     if "=" in given and "=" in wanted:
         return given.split("|")[0] == wanted.split("|")[0]
@@ -502,7 +508,7 @@ def _outside_declining(text: str) -> tuple[bool, str]:
 def _opening(text: str) -> str | None:
     """The yes or no that a text begins with."""
     flat = _plain_words(_flat(text))
-    flat = re.sub(COURTESY.pattern + r"[^,.!?]*,", "", flat, count=1)
+    flat = re.sub("^" + COURTESY.pattern + r"[^,.!?]*,", "", flat)
     return "yes" if YES.match(flat) else "no" if NO.match(flat) else None
 
 

@@ -11,15 +11,19 @@ from collections.abc import Sequence
 
 from utils.chunking import Chunk
 
-GROUNDED = "Answer with the sentence from the documents that answers, and its number as [n]."
+GROUNDED = "Answer with the number and the words of the passage that answers, as in: [2] …"
 ABSTENTION = "I could not find that in the documents."
 
 Message = dict[str, str]
 
 
 def passages(chunks: Sequence[Chunk]) -> str:
-    """The chunks as a numbered list: a line with the place each comes from, then its text."""
-    return "\n".join(f"[{n}] {chunk.place}\n{chunk.text}" for n, chunk in enumerate(chunks, 1))
+    """The chunks as a numbered list, each followed by the place it comes from.
+
+    The text stands right behind its number, so that a model which has decided on a number has
+    only to go on copying.
+    """
+    return "\n".join(f"[{n}] {chunk.text} ({chunk.place})" for n, chunk in enumerate(chunks, 1))
 
 
 def closed_book(question: str) -> list[Message]:

@@ -8,6 +8,7 @@ are built as the course's retriever delivers them: near misses, the right one us
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -19,7 +20,7 @@ import numpy as np
 from facts import Kind, read_kinds, say, thing, value, word
 from pages import STOP, read_pages
 
-from utils.chunking import Chunk, by_heading, by_sentence, sentences
+from utils.chunking import Chunk, by_sentence, sentences
 from utils.prompts import ABSTENTION, GROUNDED, Message, closed_book, grounded
 
 RECIPES = Path(__file__).parent
@@ -123,28 +124,24 @@ def _neighbours(words: list[str], vectors: np.ndarray, cache: Path) -> dict[str,
 
 
 def _page_cases(path: Path, cache: Path) -> list[Case]:
-    """Every question of a trade with the sentences and chunks the retriever puts first."""
+    """Every question of a trade with the sentences that lie nearest to it."""
     from utils.documents import Document
 
     pages, _ = read_pages(path)
     asked = [(a, p) for p in pages for a in p.asked]
     documents: list[Document] = [p.document for p in pages]
     units = [c for d in documents for c in by_sentence(d)]
-    wholes = [c for d in documents for c in by_heading(d, 60)]
-    key = cache / f"{path.stem}-{len(path.read_bytes())}.npz"
+    text = "\n".join([*(a.question for a, _ in asked), *(c.text for c in units)])
+    key = cache / f"{path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
     if not key.exists():
         from utils.embedding import embed
 
-        q = embed([a.question for a, _ in asked])
-        near = [np.argsort(-(q @ embed([f"{c.place}: {c.text}" for c in pool]).T), axis=1)[:, :16]
-                for pool in (units, wholes)]
-        np.savez(key, units=near[0], wholes=near[1])
-    near = np.load(key)
-    cases = []
-    for i, (a, _) in enumerate(asked):
-        for pool, order in ((units, near["units"][i]), (wholes, near["wholes"][i])):
-            cases.append(Case(a.question, [pool[j] for j in order], list(a.gold), a.values))
-    return cases
+        near = embed([a.question for a, _ in asked]) @ embed(
+            [f"{c.place}: {c.text}" for c in units]).T
+        np.savez(key, units=np.argsort(-near, axis=1)[:, :16])
+    order = np.load(key)["units"]
+    return [Case(a.question, [units[j] for j in order[i]], list(a.gold), a.values)
+            for i, (a, _) in enumerate(asked)]
 
 
 def from_pages(rng: random.Random, sources: Sources, most: int) -> Case:
@@ -295,13 +292,13 @@ def _fact_chunk(rng: random.Random, kind: Kind, what: str, val: str, title: str)
 
 
 def reply(case: Case) -> str:
-    """The grounded answer: the sentences that answer, each with the number of its passage."""
+    """The grounded answer: the number of each passage that answers, and its words."""
     if not case.gold:
         return ABSTENTION
     said = []
     for gold in case.gold:
         n = next(i for i, c in enumerate(case.ranked, 1) if gold is c or _holds(c, gold))
-        said.append(f"{gold.text} [{n}]")
+        said.append(f"[{n}] {gold.text}")
     return " ".join(dict.fromkeys(said))
 
 
@@ -381,14 +378,14 @@ def behaviour(rng: random.Random, sources: Sources, most: int) -> list[Message]:
         rng.choice(("Answer with the value only.", "Only the value, nothing else.",
                     "Give just the value.")): lambda v, t, i: v,
         rng.choice(("Answer as a bullet point.", "One bullet, please.",
-                    "Write the answer as a list item.")): lambda v, t, i: f"- {t} [{i}]",
-        f"Answer in YAML with the keys {a} and {b}.": lambda v, t, i: f"{a}: {t}\n{b}: {i}",
+                    "Write the answer as a list item.")): lambda v, t, i: f"- [{i}] {t}",
+        f"Answer in YAML with the keys {a} and {b}.": lambda v, t, i: f"{b}: {i}\n{a}: {t}",
         f"Reply as JSON with the keys \"{a}\" and \"{b}\".":
             lambda v, t, i: json.dumps({a: t, b: i}, ensure_ascii=False),
         f"Reply as a JSON object with \"{a}\" only.":
             lambda v, t, i: json.dumps({a: v}, ensure_ascii=False),
-        f"Begin your answer with \"{name}:\".": lambda v, t, i: f"{name}: {t} [{i}]",
-        f"End your answer with \"{tail}.\"": lambda v, t, i: f"{t} [{i}] {tail}.",
+        f"Begin your answer with \"{name}:\".": lambda v, t, i: f"{name}: [{i}] {t}",
+        f"End your answer with \"{tail}.\"": lambda v, t, i: f"[{i}] {t} {tail}.",
         rng.choice(("Answer in capital letters.", "WRITE IN CAPITALS.")):
             lambda v, t, i: v.upper(),
     }

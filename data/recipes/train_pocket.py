@@ -161,10 +161,10 @@ class Probes:
         rng = random.Random(7)
         sources.pages, kept = cases, sources.pages
         draw = {
-            "pages": lambda: tasks.grounded_example(rng, tasks.from_pages(rng, sources, 4)),
+            "pages": lambda: tasks.grounded_example(rng, tasks.from_pages(rng, sources, 6)),
             "facts": lambda: tasks.grounded_example(rng, tasks.from_facts(rng, sources, 4, 4)),
-            "copies": lambda: tasks.drill(rng, sources, 3),
-            "forms": lambda: tasks.behaviour(rng, sources, 3),
+            "copies": lambda: tasks.drill(rng, sources, 4),
+            "forms": lambda: tasks.behaviour(rng, sources, 4),
         }
         self.sets = {}
         for name, make in draw.items():
@@ -346,7 +346,7 @@ def main() -> None:
     one.add_argument("--probes", type=int, default=120)
     one.add_argument("--unwired", action="store_true", help="leave the circuits out (ablation)")
     one.add_argument("--shares", help="JSON of task shares (ablations)")
-    one.set_defaults(curriculum=[(0.05, 1), (0.15, 2), (0.4, 3), (1.0, 4)])
+    one.set_defaults(curriculum=[(0.06, 2), (0.25, 4), (0.55, 6), (1.0, 8)])
     two = commands.add_parser("export")
     two.set_defaults(do=export)
     two.add_argument("--name", default="run")
