@@ -110,10 +110,10 @@ def blocks(text: str) -> list[Block]:
             close()
         elif heading:
             close()
-            level = len(heading.group(1))
+            level, title = len(heading.group(1)), _plain(heading.group(2))
             keep_alone(level)
-            path = [(n, t) for n, t in path if n < level] + [(level, _plain(heading.group(2)))]
-            alone = (start, end)
+            path = [(n, t) for n, t in path if n < level] + ([(level, title)] if title else [])
+            alone = (start, end) if title else None
         elif is_row:
             close()
             cells = _cells(bare)
@@ -162,7 +162,7 @@ def _is_abbreviated(words: list[str], rest: str) -> bool:
     if last in BEFORE_NUMBERS:
         return rest[0].isdigit()
     if last.isdigit():
-        return not before or not rest[0].isupper()  # "1. The" at the start; "the 3. of May"
+        return not before or rest[0].islower()  # "1. The" at the start; "the 3. of May"
     if last in ABBREVIATIONS:
         return not (before and before[-1].isdigit())  # "30 min. Then" ends one
     return re.fullmatch(r"[^\W\d_]", last) is not None

@@ -81,8 +81,8 @@ def load_document(path: str | Path, folder: Path | None = None) -> Document:
     try:
         size = path.stat().st_size
         if size > LARGEST:
-            raise BadFile(f"{path}: {size / 1e6:.0f} MB is more than the {LARGEST / 1e6:.0f} MB "
-                          "that one document may have. Split it into parts.")
+            raise BadFile(f"{path}: {size:,} bytes are more than the {LARGEST:,} that "
+                          "one document may have. Split it into parts.")
         raw = path.read_bytes()
     except OSError as problem:
         raise BadFile(f"{path}: it cannot be opened ({problem.strerror}). Check the file and "
@@ -109,7 +109,7 @@ def _readable_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*")
                   if p.is_file() and p.suffix.lower() in READERS
                   and not any(part.startswith(".") for part in p.relative_to(folder).parts)
-                  and not p.stem.upper() == "README")
+                  and p.stem.upper() != "README")
 
 
 def _decode(path: Path, raw: bytes) -> str:

@@ -140,8 +140,9 @@ def _question(line: str, where: str, number: int) -> Question:
     if route is not None and not isinstance(route, str):
         raise CourseError(f"{where}: 'route' must be a text. Write a queue's name or leave it out.")
     return Question(
-        id=str(row.get("id", f"q{number}")), question=text.strip(), answers=answers,
-        source=_strings(row, "source", where), quote=_strings(row, "quote", where), route=route,
+        id=f"q{number}" if row.get("id") in (None, "") else str(row["id"]),
+        question=text.strip(), answers=answers, source=_strings(row, "source", where),
+        quote=_strings(row, "quote", where), route=route,
         kind=str(row.get("kind") or ("lookup" if answers else "unanswerable")),
         before=_strings(row, "before", where), absent=_strings(row, "absent", where))
 
@@ -287,8 +288,11 @@ def record(profile: str, system: str, metrics: dict[str, Interval] | None = None
     board["costs"].setdefault(system, {}).update(costs or {})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(board, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(board, indent=1), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return board
 
 

@@ -176,7 +176,7 @@ def tokens(text: str) -> tuple[str, ...]:
     text = re.sub(r"\n(?=\s*(?:\n|[-*•|#]|\d+[.)]\s))", " | ", text)
     text = re.sub(r"(?<![\w+])(?:\+|0)\d[\d\s/()-]{5,}\d",
                   lambda m: " tel" + re.sub(r"\D", "", m[0]) + " ", text)
-    if not text.isupper():  # in capitals throughout, a name cannot be told from other words
+    if not text.isupper() or text.count(" ") < 3:  # "FOR 45 DAYS" shouted is no code FOR-45
         text = re.sub(r"\b(?!EUR|CHF|USD|GBP|AM\b|PM\b|[AI] )([A-Z]{1,4})[ -](\d{1,6})\b",
                       r"\1-\2", text)
         text = re.sub(r"(?<=[a-z,] )([A-Z][a-z]{2,}) (\d{1,3})(?!\d|[.,:]\d| ?%|\w)", _named, text)

@@ -11,12 +11,13 @@ import platform
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 from utils import environment
 from utils.documents import CourseError
 from utils.profiles import Profile, choose
 
+DATA = environment.ROOT / "data"
+BUILD = environment.ROOT / "build"
 LEFT_ALONE = ("torch", "numpy")
 
 
@@ -36,13 +37,6 @@ def start(profile: str | None = None) -> Profile:
     chosen = choose(profile)
     print(f"profile {chosen.name}: {chosen.where}")
     return chosen
-
-
-def exercise_files() -> Path:
-    """The folder where notebooks may write: build/ in the course."""
-    folder = environment.ROOT / "build"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def _quiet() -> None:

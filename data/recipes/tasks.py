@@ -166,6 +166,9 @@ def from_pages(rng: random.Random, sources: Sources, most: int) -> Case:
 
 
 def _holds(chunk: Chunk, gold: Chunk) -> bool:
+    """Whether the chunk contains the gold sentence; made chunks have no span and are themselves."""
+    if gold.end == 0:
+        return chunk is gold
     return (chunk.document == gold.document and chunk.start <= gold.start
             and gold.end <= chunk.end)
 
@@ -297,7 +300,7 @@ def reply(case: Case) -> str:
         return ABSTENTION
     said = []
     for gold in case.gold:
-        n = next(i for i, c in enumerate(case.ranked, 1) if gold is c or _holds(c, gold))
+        n = next(i for i, c in enumerate(case.ranked, 1) if _holds(c, gold))
         said.append(f"[{n}] {gold.text}")
     return " ".join(dict.fromkeys(said))
 
@@ -359,10 +362,14 @@ KEYS = (("answer", "source"), ("answer", "document"), ("text", "ref"), ("result"
         ("response", "passage"), ("reply_text", "number"), ("content", "doc"), ("quote", "n"))
 
 
-def behaviour(rng: random.Random, sources: Sources, most: int) -> list[Message]:
+def behaviour(rng: random.Random, sources: Sources, most: int, examples: int | None = None
+              ) -> list[Message]:
     """An output instruction, or worked examples whose form the next answer must take."""
+    if examples is None:
+        examples = 0 if rng.random() < 0.55 else rng.randint(1, 3)
+
     def draw() -> Case:
-        make = from_facts if rng.random() < 0.6 else from_pages
+        make = from_facts if rng.random() < 0.6 or not sources.pages else from_pages
         for _ in range(20):
             case = make(rng, sources, max(1, most // 2))
             if len(case.gold) == 1 and len(case.values) == 1:
@@ -391,10 +398,10 @@ def behaviour(rng: random.Random, sources: Sources, most: int) -> list[Message]:
     }
     instruction, shape = rng.choice(list(forms.items()))
     answer = {"role": "assistant", "content": shape(val, text, n)}
-    if rng.random() < 0.55:
+    if not examples:
         return _renumbered(rng, [*grounded(case.question, case.ranked, instruction), answer])
     shots: list[Message] = []
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(examples):
         other = draw()
         m = next(i for i, c in enumerate(other.ranked, 1) if _holds(c, other.gold[0]))
         shots += [grounded(other.question, other.ranked[:])[1],
