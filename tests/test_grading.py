@@ -199,7 +199,8 @@ def test_lists_need_one_of_every_group():
 
 @pytest.mark.parametrize("answer, reply, verdict", [
     *right("45 days", "Not 30 but 45 days.", "It is no longer 30 days: it is 45 days.",
-           "Only 30? No, 45 days.", "45 days instead of 30 days.", "It used to be 30 days and is 45 days now."),
+           "Only 30? No, 45 days.", "45 days instead of 30 days.",
+           "It used to be 30 days and is 45 days now."),
     *wrong("30 days", "Not 30 days but 45 days.", "It is no longer 30 days: it is 45 days.",
            "You do not have 30 days.", "45 days instead of 30 days.", "It used to be 30 days.",
            "It isn't 30 days."),
@@ -221,7 +222,8 @@ def test_the_wrong_value_beside_the_right_one():
 
 YES = ["Yes.", "Yes, at 30 degrees.", "Sure, no problem!", "Of course, no extra charge.",
        "You can, if the seal is not broken.", "You can do that without a key.",
-       "That is no problem.", "Thanks for asking! We do ship there. Ride well, your team", "Thanks, yes.",
+       "That is no problem.", "Thanks for asking! We do ship there. Ride well, your team",
+       "Thanks, yes.",
        "Can you pause it? Yes, you can.", "Not only that is possible: all is."]
 NO = ["No.", "We do not.", "Unfortunately we don't.", "Of course not.", "That won't work.",
       "Thanks for asking! We do not ship there. Ride well, your team", "Sorry, no dogs please.",
@@ -320,8 +322,9 @@ def test_cited_numbers():
 
 @pytest.mark.parametrize("reply", [
     "0" * 30_000, "9" * 400 + " may", "1 " * 10_000, "[" * 50_000, "- " * 10_000,
-    "not the " * 5_000, "I do not " * 3_000, "thanks " * 5_000, "a hundred and " * 3_000, "the documents " * 3_000,
-    "½ hour and a half " * 2_000, "{" * 20_000, "№5 at= s= | = date= " * 1_000])
+    "not the " * 5_000, "I do not " * 3_000, "thanks " * 5_000, "a hundred and " * 3_000,
+    "the documents " * 3_000, "½ hour and a half " * 2_000, "{" * 20_000,
+    "№5 at= s= | = date= " * 1_000], ids=lambda reply: reply[:12].strip())
 def test_a_model_caught_in_a_loop_is_graded_in_time(reply):
     start = time.perf_counter()
     facts(reply, (("45 days", "yes"),))
@@ -332,8 +335,8 @@ def test_a_model_caught_in_a_loop_is_graded_in_time(reply):
 def test_random_noise_is_graded():
     draw = random.Random(0)
     pieces = " ".join(row["reply"] for row in LABELLED).split() + [
-        "a", "to", "and", "EUR", "€", "½", "hour", "half", "an", "of", "hundred", "-", "+", "|", "\n",
-        "°C", "1,000", "second", "3rd", "=", "2026-13-99", "\u2028",
+        "a", "to", "and", "EUR", "€", "½", "hour", "half", "an", "of", "hundred", "-", "+", "|",
+        "\n", "°C", "1,000", "second", "3rd", "=", "2026-13-99", "\u2028",
         "n't", "“"]
     for _ in range(2000):
         reply = " ".join(draw.choice(pieces) for _ in range(draw.randint(0, 25)))

@@ -16,6 +16,8 @@ COMMANDS = {
     "run": ("[01 02 …]", "set up, execute the course's notebooks, print the scoreboard"),
     "test": ("[pytest options]", "set up, run the unit tests and nbval over every notebook"),
     "lab": ("", "open JupyterLab on the course"),
+    "ask": ('"…" [options]', "answer a question from the company's documents or your own folder"),
+    "exam": ("[options]", "let a system sit an exam over any folder and question file"),
     "doctor": ("", "check Python, packages, memory, disk, GPU, and which profiles work here"),
     "links": ("OWNER/NAME", "write the repository's address into every link to it"),
 }
@@ -26,6 +28,15 @@ HELP = {
            "exit code 1.",
     "test": "Options after the word go to pytest: python3 -m utils test -k grading",
     "lab": "Ctrl-C in this terminal ends it.",
+    "ask": "--docs DIR      Markdown, text, HTML or PDF; the company's documents if left out\n"
+           "--system NAME   rag (default), extractive, base\n"
+           "--trace         what was found, with scores, and what the model was shown",
+    "exam": "--questions FILE.jsonl   a line: {\"id\", \"question\", \"answers\": [\"…\"], "
+            "\"source\"}; \"answers\": [] is\n                         a question that the "
+            "documents do not answer\n"
+            "--docs DIR               the company's documents if left out\n"
+            "--system NAME            rag (default), extractive, base\n"
+            "--json OUT               writes the metrics and every answer with its grades",
     "doctor": "Exit code 0 when the embedded profile works, 1 when something is in its way.",
     "links": "Without an address: prints the present one and checks that all links agree.",
 }
@@ -72,6 +83,10 @@ def act(command: str, rest: list[str]) -> int:
     """Runs one command inside the environment; the answer is its exit code."""
     os.environ["PYTHONPATH"] = environment.with_root()["PYTHONPATH"]
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if command in {"ask", "exam"}:
+        from utils import asking
+
+        return getattr(asking, command)(rest)
     from utils import course
 
     return getattr(course, command)(rest)

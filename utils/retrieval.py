@@ -89,7 +89,7 @@ def late_interaction(question: str, texts: Sequence[str], embedder=None) -> np.n
 class Retriever:
     """The course's retriever over an index: two-level dense search fused with BM25."""
 
-    def __init__(self, index: Index, documents: Sequence[Document], embedder=None, k: int = 4,
+    def __init__(self, index: Index, documents: Sequence[Document], embedder=None, k: int = 8,
                  bm25_weight: float = 0.5) -> None:
         if not index.chunks:
             raise CourseError("The index is empty: there is nothing to search.")

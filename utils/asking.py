@@ -1,0 +1,142 @@
+"""The commands `ask` and `exam`: any system of the course over any folder of documents.
+
+The index of a folder is kept in build/indexes and brought up to date, not rebuilt, when the
+folder changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import warnings
+from pathlib import Path
+
+from utils import grading
+from utils.assistant import SYSTEMS, Assistant, cited_documents, sit, system
+from utils.documents import CourseError, Document, load_documents
+from utils.environment import ROOT
+from utils.exam import METRICS, Sitting, load_questions
+from utils.retrieval import checked
+
+COMPANY = ROOT / "data" / "company"
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's refusals as one clear sentence."""
+
+    def error(self, message: str):
+        raise CourseError(f"{message[0].upper()}{message[1:]}. See: {self.prog} --help")
+
+
+def ask(words: list[str]) -> int:
+    """Answers one question, with its citations, and with --trace how it came about."""
+    parser = _Parser("python3 -m utils ask", add_help=False)
+    parser.add_argument("question")
+    _common(parser)
+    parser.add_argument("--trace", action="store_true")
+    arguments = parser.parse_args(words)
+    question = checked(arguments.question)
+    documents = _documents(arguments.docs)
+    assistant = _assistant(arguments, documents)
+    if arguments.trace or assistant.generator is None:
+        answer = assistant.answer(question)
+        print(answer.trace() if arguments.trace else answer.text)
+        text, hits = answer.text, answer.hits
+    else:
+        hits = assistant.retriever.search(question) if assistant.retriever else []
+        text = ""
+        for piece in assistant.generator.stream(assistant.messages(question, hits)):
+            print(piece, end="", flush=True)
+            text += piece
+        print()
+    titles = {d.id: d for d in documents}
+    for name in cited_documents(text, hits):
+        found = titles.get(name)
+        print(f"  {name}  {found.title}  ({found.path})" if found else
+              f"  {name}  was not among the documents: made up")
+    if assistant.retriever and not cited_documents(text, hits) and not grading.abstains(text):
+        print("  no source named")
+    return 0
+
+
+def exam(words: list[str]) -> int:
+    """Lets a system sit an exam; prints its metrics and writes every answer with its grades."""
+    parser = _Parser("python3 -m utils exam", add_help=False)
+    _common(parser)
+    parser.add_argument("--questions", required=True)
+    parser.add_argument("--json")
+    arguments = parser.parse_args(words)
+    questions = load_questions(arguments.questions)
+    documents = _documents(arguments.docs)
+    assistant = _assistant(arguments, documents)
+    absent = sorted({s for q in questions for s in q.source} - {d.id for d in documents})
+    if absent:
+        _warn(f"{len(absent)} of the questions' sources are no documents of this folder, the first "
+              f"is '{absent[0]}'. A document's id is its front matter's, else its path without "
+              "ending; 'cites' cannot be right there.")
+    sitting = sit(assistant, questions, progress=sys.stderr.isatty())
+    print(f"{assistant.name} on {len(questions)} questions over {len(documents)} documents\n")
+    print(_report(sitting))
+    if arguments.json:
+        path = Path(arguments.json)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(as_json(sitting), indent=1, ensure_ascii=False),
+                            encoding="utf-8")
+        except OSError as problem:
+            raise CourseError(f"{path} cannot be written ({problem.strerror}). Name another file."
+                              ) from None
+        print(f"\nEvery answer with its grades: {path}")
+    return 0
+
+
+def as_json(sitting: Sitting) -> dict:
+    """The metrics over all questions and by kind, and every question with its answer."""
+    fields = ("id", "question", "answer", "retrieved", "cited", "grades", "ms", "kind")
+    return {"system": sitting.system,
+            "metrics": {k: v.as_dict() for k, v in sitting.metrics().items()},
+            "by_kind": {kind: {k: v.as_dict() for k, v in found.items()}
+                        for kind, found in sitting.by_kind().items()},
+            "questions": [{f: row[f] for f in fields} for row in sitting.rows]}
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--docs", default=str(COMPANY))
+    parser.add_argument("--system", default="rag", choices=list(SYSTEMS))
+
+
+def _documents(folder: str) -> list[Document]:
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _warn(str(message))
+        return load_documents(folder)
+
+
+def _assistant(arguments, documents: list[Document]) -> Assistant:
+    key = hashlib.sha256(str(Path(arguments.docs).resolve()).encode()).hexdigest()[:12]
+    return system(arguments.system, documents,
+                  index_file=ROOT / "build" / "indexes" / f"{key}.npz")
+
+
+def _warn(text: str) -> None:
+    print(f"Note: {text}", file=sys.stderr)
+
+
+def _report(sitting: Sitting) -> str:
+    """The metrics, over all questions and then by kind."""
+    lines = [f"{'':14s}{'value':>7s}  {'95 % interval':15s}{'n':>5s}"]
+    overall = sitting.metrics()
+    for name in METRICS:
+        if name in overall:
+            m = overall[name]
+            lines.append(f"{name:14s}{m.value:7.2f}  [{m.low:.2f}, {m.high:.2f}]   {m.n:5d}")
+    kinds = sitting.by_kind()
+    if len(kinds) > 1:
+        lines.append("\nby kind")
+        for kind, found in sorted(kinds.items()):
+            main = found.get("facts") or found.get("fresh") or found.get("abstains")
+            word = "abstains" if "abstains" in found else "facts"
+            lines.append(f"  {kind:15s} {word:9s}{main.value:5.2f}  [{main.low:.2f}, "
+                         f"{main.high:.2f}]   {main.n:4d}")
+    return "\n".join(lines)
