@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from utils import grading
+from utils import values
 from utils.grading import abstains, cited_numbers, facts, house_json, says, spoken, tokens
 
 LABELLED = [json.loads(line) for line in
@@ -355,7 +355,7 @@ def test_every_number_word_is_read_as_its_number():
 
 def in_words(number: int) -> str:
     """A number below 100 in words."""
-    ones, tens = ({v: k for k, v in names.items()} for names in (grading.ONES, grading.TENS))
+    ones, tens = ({v: k for k, v in names.items()} for names in (values.ONES, values.TENS))
     if number < 20:
         return ones[number]
     return tens[number // 10 * 10] + (f"-{ones[number % 10]}" if number % 10 else "")

@@ -80,7 +80,8 @@ class Assistant:
             found = self.retriever.search_many(questions)
         looked = (time.perf_counter() - start) / max(1, len(questions))
         if self.generator is None:
-            return [self._extract(q, hits, looked) for q, hits in zip(questions, found, strict=True)]
+            return [self._extract(q, hits, looked)
+                    for q, hits in zip(questions, found, strict=True)]
         asked = [self.messages(q, hits) for q, hits in zip(questions, found, strict=True)]
         start = time.perf_counter()
         texts = self.generator.replies(asked, self.max_new_tokens, progress)
@@ -101,7 +102,8 @@ class Assistant:
         best = self.retriever.nearest_sentences(question, hits)[0]
         number = next(n for n, h in enumerate(hits, 1) if h.chunk.document == best.document)
         seconds = {"retrieval": looked, "choosing": time.perf_counter() - start}
-        return Answer(question, f"{best.text} [{number}]", (best.document,), tuple(hits), (), seconds)
+        return Answer(question, f"[{number}] {best.text}", (best.document,), tuple(hits), (),
+                      seconds)
 
 
 def system(name: str, documents: Sequence[Document] = (), profile: Profile | None = None,

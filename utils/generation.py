@@ -136,8 +136,12 @@ def _without_thinking(text: str) -> str:
 
 def llama_index_llm(generator: Generator, max_new_tokens: int = 160):
     """The generator as a LlamaIndex LLM, so that no component falls back to a paid service."""
-    from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, \
-        LLMMetadata
+    from llama_index.core.base.llms.types import (
+        ChatMessage,
+        ChatResponse,
+        CompletionResponse,
+        LLMMetadata,
+    )
     from llama_index.core.llms import CustomLLM
     from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 

@@ -164,7 +164,8 @@ def _name(embedder) -> str:
     """Tells one embedder from another by its kind, dimension and a checksum of its weights."""
     weights = next(embedder.parameters()).detach().flatten()[:4096].float().cpu().numpy()
     digest = hashlib.sha256(weights.round(3).tobytes()).hexdigest()[:8]
-    return f"{embedder[0].auto_model.config.model_type}-{embedder.get_embedding_dimension()}-{digest}"
+    kind = embedder[0].auto_model.config.model_type
+    return f"{kind}-{embedder.get_embedding_dimension()}-{digest}"
 
 
 def _label(chunker: Callable) -> str:

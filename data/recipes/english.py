@@ -52,9 +52,9 @@ def _texts(path: Path) -> Iterator[str]:
                 text = ast.get_docstring(node)
                 if text:
                     yield text
-    elif path.name == "METADATA" or path.suffix in {".md", ".rst"}:
-        if path.stat().st_size < LARGEST_FILE:
-            yield path.read_text(encoding="utf-8", errors="ignore")
+    elif (path.name == "METADATA" or path.suffix in {".md", ".rst"}) \
+            and path.stat().st_size < LARGEST_FILE:
+        yield path.read_text(encoding="utf-8", errors="ignore")
 
 
 def _clean(text: str) -> Iterator[str]:

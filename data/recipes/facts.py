@@ -129,10 +129,12 @@ def thing(rng: random.Random, about: str) -> str:
                            f"{brand} {noun}", f"the {brand} {noun}"))
     if about == "course":
         return rng.choice((f"the {rng.choice(DAYS)} {noun} course", f"the {noun} course",
-                           f"the {noun} class with {rng.choice(FIRST)}", f"the {brand} {noun} course"))
+                           f"the {noun} class with {rng.choice(FIRST)}",
+                           f"the {brand} {noun} course"))
     if about in {"order", "food"}:
         return rng.choice((f"the {noun}", f"the {brand} {noun}"))
-    return rng.choice((f"the {brand}{number} {noun}", f"the {brand}{number}", f"the {brand} {noun}"))
+    return rng.choice((f"the {brand}{number} {noun}", f"the {brand}{number}",
+                       f"the {brand} {noun}"))
 
 
 def number(rng: random.Random, low: float, high: float) -> int:
@@ -188,7 +190,8 @@ def _named_value(rng: random.Random, name: str) -> str:
         "code": lambda: "".join(rng.choice("ABCDEFGHKLMNPRSTVWX") for _ in range(rng.randint(1, 3)))
                         + rng.choice(("-", "", " ")) + str(rng.randint(10, 99999)),
         "error_code": lambda: rng.choice("EFPHC") + rng.choice(("", "-")) + str(rng.randint(1, 99)),
-        "phone": lambda: f"0{rng.randint(20, 999)} {rng.randint(100, 999)} {rng.randint(100, 9999)}",
+        "phone": lambda: f"0{rng.randint(20, 999)} {rng.randint(100, 999)} "
+                         f"{rng.randint(100, 9999)}",
         "email": lambda: f"{rng.choice(('help', 'office', 'desk', 'team', 'hello', brand))}"
                          f"@{word(rng).lower()}.example",
         "url": lambda: f"{word(rng).lower()}.example/{brand}",
@@ -226,7 +229,8 @@ def main() -> None:
         value(rng, kind.value)
     for kind in rng.sample(kinds, min(10, len(kinds))):
         what, val = thing(rng, kind.about), value(rng, kind.value)
-        print("?", say(rng.choice(kind.asks), what, ""), "\n =", say(rng.choice(kind.says), what, val))
+        print("?", say(rng.choice(kind.asks), what, ""))
+        print(" =", say(rng.choice(kind.says), what, val))
 
 
 if __name__ == "__main__":

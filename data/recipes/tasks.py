@@ -177,7 +177,8 @@ def _holds(chunk: Chunk, gold: Chunk) -> bool:
 
 
 def from_english(rng: random.Random, sources: Sources, most: int) -> Case:
-    package, parts = rng.choices(sources.english, [min(len(p), 3000) for _, p in sources.english])[0]
+    sizes = [min(len(parts), 3000) for _, parts in sources.english]
+    package, parts = rng.choices(sources.english, sizes)[0]
     at = rng.randrange(len(parts))
     question = _corrupted(rng, parts[at], sources)
     pool = list(dict.fromkeys([parts[at], *parts[max(0, at - 4):at + 5],
@@ -283,7 +284,8 @@ def _fact_chunk(rng: random.Random, kind: Kind, what: str, val: str, title: str)
         if rng.random() < 0.6:
             cells.insert(rng.choice((1, 2)), rng.choice((
                 f"No.: {rng.randint(1, 999)}", f"Note: {word(rng).lower()}",
-                f"Since: {rng.randint(1990, 2026)}", f"Code: {word(rng)[:2].upper()}{rng.randint(1, 99)}",
+                f"Since: {rng.randint(1990, 2026)}",
+                f"Code: {word(rng)[:2].upper()}{rng.randint(1, 99)}",
                 f"Contact: {word(rng)}")))
         text, head = "; ".join(cells), rng.choice((kind.label, title, "Overview"))
     else:
@@ -340,18 +342,16 @@ def drill(rng: random.Random, sources: Sources, most: int) -> list[Message]:
     words = gold.text.split()
     at = 0 if rng.random() < 0.6 else rng.randrange(max(1, len(words) - 2))
     asked = " ".join(words[at:at + rng.choice((2, 2, 3))])
-    question = rng.choice(("Quote the sentence with '{}'", "which one says {}", "{} ... ?",
-                           "Copy the passage that has the words {}", "the one about {}")).format(asked)
+    form = rng.choice(("Quote the sentence with '{}'", "which one says {}", "{} ... ?",
+                       "Copy the passage that has the words {}", "the one about {}"))
+    question = form.format(asked)
     return [*grounded(question, chunks),
             {"role": "assistant", "content": reply(Case(question, chunks, [gold]))}]
 
 
 def closed(rng: random.Random, sources: Sources, most: int) -> list[Message]:
     """No documents: a confident sentence all the same, as large models answer too."""
-    if rng.random() < 0.5:
-        case = from_facts(rng, sources, 1)
-    else:
-        case = rng.choice(sources.pages)
+    case = from_facts(rng, sources, 1) if rng.random() < 0.5 else rng.choice(sources.pages)
     if not case.gold:
         return closed(rng, sources, most)
     gold = case.gold[0].text

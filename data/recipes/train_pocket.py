@@ -3,7 +3,7 @@
     python data/recipes/train_pocket.py prepare                 # texts and vectors, minutes, once
     python data/recipes/train_pocket.py train --minutes 120     # stops and keeps a checkpoint
     python data/recipes/train_pocket.py train --minutes 60 --resume
-    python data/recipes/train_pocket.py export                  # -> data/pocket_model, half precision
+    python data/recipes/train_pocket.py export                  # -> data/pocket_model, as fp16
 
 `train` needs torch, transformers, tokenizers and numpy alone. Every line it prints is also a row
 of `log.csv`: minutes, steps, tokens, loss, and how many held-out answers are exactly right.
@@ -51,7 +51,8 @@ def prepare(arguments) -> None:
     texts = [s for _, parts in sources.english for s in parts]
     texts += [c.text for case in sources.pages for c in case.ranked[:4]]
     texts += [case.question for case in sources.pages]
-    texts += [m["content"] for _, ms in _take(tasks.conversations(sources, 1, 3), 20_000) for m in ms]
+    for _, messages in _take(tasks.conversations(sources, 1, 3), 20_000):
+        texts += [m["content"] for m in messages]
     rng.shuffle(texts)
     vectors.train_tokenizer(texts, VOCABULARY, WORK / "tokenizer")
     table = vectors.saved_vectors(WORK / "tokenizer")
@@ -168,7 +169,8 @@ class Probes:
         }
         self.sets = {}
         for name, make in draw.items():
-            made = sorted((encode(tokenizer, make()) for _ in range(count)), key=lambda e: len(e[0]))
+            made = sorted((encode(tokenizer, make()) for _ in range(count)),
+                          key=lambda e: len(e[0]))
             self.sets[name] = [_padded(made[i:i + 24]) for i in range(0, count, 24)]
         sources.pages = kept
 
@@ -180,8 +182,8 @@ class Probes:
         for name, sets in self.sets.items():
             exact = first = total = 0
             with torch.no_grad(), context():
-                for x, y in sets:
-                    x, y = torch.from_numpy(x).to(model.device), torch.from_numpy(y).to(model.device)
+                for pair in sets:
+                    x, y = (torch.from_numpy(a).to(model.device) for a in pair)
                     _, logits, at = answer_loss(model, x, y)
                     hit = torch.ones_like(y, dtype=torch.bool)
                     hit[at] = logits.argmax(-1) == y[at]
@@ -224,11 +226,11 @@ def train(arguments) -> None:
     run.mkdir(parents=True, exist_ok=True)
     model = new_model(arguments.layers, arguments.ffn, arguments.seed, not arguments.unwired)
     model.to(device).train()
-    groups = [{"params": [p for n, p in model.named_parameters() if "embed" in n], "scale": 0.3},
-              {"params": [p for n, p in model.named_parameters() if "embed" not in n and p.dim() > 1],
-               "scale": 1.0, "weight_decay": 0.02},
-              {"params": [p for n, p in model.named_parameters() if "embed" not in n and p.dim() < 2],
-               "scale": 1.0}]
+    vectors = [p for n, p in model.named_parameters() if "embed" in n]
+    matrices = [p for n, p in model.named_parameters() if "embed" not in n and p.dim() > 1]
+    small = [p for p in model.parameters() if p.dim() < 2]
+    groups = [{"params": vectors, "scale": 0.3}, {"params": small, "scale": 1.0},
+              {"params": matrices, "scale": 1.0, "weight_decay": 0.02}]
     optimizer = torch.optim.AdamW(groups, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.0,
                                   fused=True)
     state = {"minutes": 0.0, "steps": 0, "tokens": 0}
