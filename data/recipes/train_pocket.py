@@ -229,8 +229,9 @@ def train(arguments) -> None:
     vectors = [p for n, p in model.named_parameters() if "embed" in n]
     matrices = [p for n, p in model.named_parameters() if "embed" not in n and p.dim() > 1]
     small = [p for p in model.parameters() if p.dim() < 2]
-    groups = [{"params": vectors, "scale": 0.3}, {"params": small, "scale": 1.0},
-              {"params": matrices, "scale": 1.0, "weight_decay": 0.02}]
+    groups = [{"params": vectors, "scale": 0.3},
+              {"params": matrices, "scale": 1.0, "weight_decay": 0.02},
+              {"params": small, "scale": 1.0}]
     optimizer = torch.optim.AdamW(groups, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.0,
                                   fused=True)
     state = {"minutes": 0.0, "steps": 0, "tokens": 0}
