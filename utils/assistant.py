@@ -99,11 +99,11 @@ class Assistant:
     def _extract(self, question: str, hits: list[Hit], looked: float) -> Answer:
         """The baseline without a model: the retrieved sentence nearest to the question, quoted."""
         start = time.perf_counter()
-        best = self.retriever.nearest_sentences(question, hits)[0]
-        number = next(n for n, h in enumerate(hits, 1) if h.chunk.document == best.document)
+        best = self.retriever.nearest(question, hits)
+        number = hits.index(best) + 1
         seconds = {"retrieval": looked, "choosing": time.perf_counter() - start}
-        return Answer(question, f"[{number}] {best.text}", (best.document,), tuple(hits), (),
-                      seconds)
+        return Answer(question, f"[{number}] {best.chunk.text}", (best.chunk.document,),
+                      tuple(hits), (), seconds)
 
 
 def system(name: str, documents: Sequence[Document] = (), profile: Profile | None = None,
@@ -123,7 +123,7 @@ def system(name: str, documents: Sequence[Document] = (), profile: Profile | Non
             index, _ = open_index(documents, index_file, CHUNKER, embedder)
         else:
             index = build(documents, CHUNKER, embedder)
-        retriever = Retriever(index, documents, embedder)
+        retriever = Retriever(index, embedder)
     if generates and generator is None:
         generator = load_generator(profile)
     return Assistant(name, retriever, generator if generates else None)

@@ -2,8 +2,7 @@
 
 Five ways to rank, each usable alone: dense (meaning), BM25 (words, codes), fused (both, by
 reciprocal rank), MMR (less of the same), late interaction (word by word, with the same
-embedder). `Retriever` puts together the way the course settled on in notebook 02: a chunk is as
-good as its own match plus its best sentence's, fused with BM25.
+embedder). `Retriever` is the way the course uses: dense and BM25 fused, the best re-read.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.chunking import Chunk, by_sentence
-from utils.documents import CourseError, Document
+from utils.chunking import Chunk
+from utils.documents import CourseError
 from utils.embedding import embed, load_embedder
 from utils.index import Index, searched_text
 
@@ -76,29 +75,39 @@ def mmr(question: np.ndarray, vectors: np.ndarray, k: int, balance: float = 0.7)
     return chosen
 
 
-def late_interaction(question: str, texts: Sequence[str], embedder=None) -> np.ndarray:
-    """For each text: the mean, over the question's word pieces, of the best-matching piece."""
+def late_interaction(questions: Sequence[str], texts: Sequence[Sequence[str]],
+                     embedder=None) -> list[np.ndarray]:
+    """For each question and each of its texts: how well its words are matched, word by word.
+
+    A text's score is the mean, over the question's word pieces, of the best-matching piece of
+    the text. Every distinct text is read once.
+    """
     embedder = embedder or load_embedder()
-    rows = embedder.encode([question, *texts], output_value="token_embeddings",
+    distinct = list(dict.fromkeys(t for group in texts for t in group))
+    place = {t: n for n, t in enumerate(distinct)}
+    rows = embedder.encode([*questions, *distinct], output_value="token_embeddings",
                            show_progress_bar=False)
     rows = [r / r.norm(dim=1, keepdim=True) for r in rows]
-    asked = rows[0][1:-1]
-    return np.array([float((asked @ text.T).max(dim=1).values.mean()) for text in rows[1:]])
+    read = rows[len(questions):]
+    scores = []
+    for asked, group in zip(rows, texts, strict=False):
+        pieces = asked[1:-1] if len(asked) > 2 else asked  # without the opening and closing marks
+        scores.append(np.array([float((pieces @ read[place[t]].T).max(dim=1).values.mean())
+                                for t in group]))
+    return scores
 
 
 class Retriever:
-    """The course's retriever over an index: two-level dense search fused with BM25."""
+    """The course's retriever: dense search fused with BM25, the best re-read word by word."""
 
-    def __init__(self, index: Index, documents: Sequence[Document], embedder=None, k: int = 8,
-                 bm25_weight: float = 0.5) -> None:
+    def __init__(self, index: Index, embedder=None, k: int = 8, bm25_weight: float = 0.5,
+                 reread: int = 32) -> None:
         if not index.chunks:
             raise CourseError("The index is empty: there is nothing to search.")
-        self.index, self.k, self.bm25_weight = index, k, bm25_weight
+        self.index, self.k, self.bm25_weight, self.reread = index, k, bm25_weight, reread
         self.embedder = embedder or load_embedder()
-        self.bm25 = BM25([searched_text(c) for c in index.chunks])
-        self.sentences = [s for d in documents for s in by_sentence(d)]
-        self.sentence_vectors = embed([searched_text(s) for s in self.sentences], self.embedder)
-        self._inside = _sentences_of(index.chunks, self.sentences)
+        self.texts = [searched_text(c) for c in index.chunks]
+        self.bm25 = BM25(self.texts)
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
         """The best k chunks for one question."""
@@ -107,34 +116,32 @@ class Retriever:
     def search_many(self, questions: Sequence[str], k: int | None = None) -> list[list[Hit]]:
         """The best k chunks for each question."""
         questions = [checked(q) for q in questions]
+        if not questions:
+            return []
         k = min(k or self.k, len(self.index.chunks))
-        vectors = embed(questions, self.embedder)
-        near = vectors @ self.sentence_vectors.T
-        best = np.full((len(questions), len(self.index.chunks)), -1.0, dtype="float32")
-        for number, inside in enumerate(self._inside):
-            if inside:
-                best[:, number] = near[:, inside].max(axis=1)
-        whole = vectors @ self.index.vectors.T
-        dense = whole + np.where(best > -1, best, whole)
+        dense = embed(questions, self.embedder) @ self.index.vectors.T
         words = self.bm25.scores(questions)
         fused = reciprocal_rank_fusion(dense, words, weights=[1.0, self.bm25_weight])
         places = {"dense": ranks(dense), "bm25": ranks(words)}
+        first = np.argsort(-fused, axis=1, kind="stable")[:, :max(k, self.reread)]
+        if self.reread:
+            near = late_interaction(questions, [[self.texts[j] for j in row] for row in first],
+                                    self.embedder)
         found = []
-        for row, scores in enumerate(fused):
+        for row, numbers in enumerate(first):
+            scores = fused[row, numbers]
+            if self.reread:
+                scores = reciprocal_rank_fusion(scores, near[row], weights=[1.0, 2.0])
             top = np.argsort(-scores, kind="stable")[:k]
-            found.append([Hit(self.index.chunks[j], float(scores[j]),
-                              {name: int(p[row, j]) + 1 for name, p in places.items()})
+            found.append([Hit(self.index.chunks[numbers[j]], float(scores[j]),
+                              {name: int(p[row, numbers[j]]) + 1 for name, p in places.items()})
                           for j in top])
         return found
 
-    def nearest_sentences(self, question: str, hits: Sequence[Hit], k: int = 1) -> list[Chunk]:
-        """The sentences of these chunks that lie nearest to the question, nearest first."""
-        numbers = [n for hit in hits for n in self._inside[self.index.chunks.index(hit.chunk)]]
-        numbers = list(dict.fromkeys(numbers))
-        if not numbers:
-            return [hit.chunk for hit in hits[:k]]
-        near = self.sentence_vectors[numbers] @ embed([question], self.embedder)[0]
-        return [self.sentences[numbers[j]] for j in np.argsort(-near, kind="stable")[:k]]
+    def nearest(self, question: str, hits: Sequence[Hit]) -> Hit:
+        """The hit whose words alone, without its place, lie nearest to the question."""
+        vectors = embed([question, *(h.chunk.text for h in hits)], self.embedder)
+        return hits[int((vectors[1:] @ vectors[0]).argmax())]
 
 
 def checked(question: str) -> str:
@@ -149,12 +156,3 @@ def checked(question: str) -> str:
                       "are read. Ask shorter for a better answer.", stacklevel=3)
         return text[:LONGEST_QUESTION]
     return text
-
-
-def _sentences_of(chunks: Sequence[Chunk], sentences: Sequence[Chunk]) -> list[list[int]]:
-    """For each chunk, the numbers of the sentences that begin inside it."""
-    by_document: dict[str, list[int]] = {}
-    for number, sentence in enumerate(sentences):
-        by_document.setdefault(sentence.document, []).append(number)
-    return [[n for n in by_document.get(c.document, ())
-             if c.start <= sentences[n].start < c.end] for c in chunks]
