@@ -125,7 +125,7 @@ def new_model(layers: int, feed_forward: int, seed: int, wired: bool):
     import torch
     import vectors
     import wiring
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -139,7 +139,7 @@ def new_model(layers: int, feed_forward: int, seed: int, wired: bool):
         model.model.embed_tokens.weight.copy_(
             torch.from_numpy(vectors.saved_vectors(WORK / "tokenizer")))
     if wired:
-        wiring.wire(model, seed, copy_layer=layers // 2)
+        wiring.wire(model, AutoTokenizer.from_pretrained(WORK / "tokenizer"), seed)
     return model
 
 

@@ -4,7 +4,7 @@ A token's vector has three parts. *Meaning*: what the offline embedder makes of 
 text, so that "refund" and "repayment" are neighbours before training starts, and a word never
 seen in training still has a place. *Identity*: random numbers that tell "refund" from
 "repayment" all the same; without it a model that copies slips from a word to its neighbour.
-*Room*: zeros, where the first layer notes which tokens came just before.
+*Room*: zeros, where the first layer notes which tokens came just before (`wiring`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,18 @@ import numpy as np
 SPECIAL = ["<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 TEMPLATE = ("{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}"
             "<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}")
-MEANING, IDENTITY, ROOM = 208, 112, 64
+MEANING, IDENTITY, ROOM = 184, 112, 88
 WIDTH = MEANING + IDENTITY + ROOM
+ROOM_AT = MEANING + IDENTITY  # which tokens came before: 3 times 21 numbers
+NUMBER_AT = ROOM_AT + 63  # the number of the passage: 24
+RELEVANCE_AT = NUMBER_AT + 24  # how much the question speaks of it: 1
+
+
+LITTLE = frozenset(
+    "a an the of to in on at for from with by and or but if is are was were be been do does did can "
+    "could will would should may might must have has had i you we they he she it my your our their "
+    "its this that these those what which who when where why how not no as so than then me us "
+    "them am im s t re ll ve d m there here any some please".split())
 
 
 def train_tokenizer(texts: Iterable[str], size: int, folder: Path) -> None:
@@ -57,7 +67,9 @@ def token_vectors(folder: Path, seed: int = 1) -> np.ndarray:
     meaning = meaning @ axes[:MEANING].T
     rng = np.random.default_rng(seed)
     identity = rng.standard_normal((len(texts), IDENTITY))
-    parts = [0.6 * _unit(meaning), 0.8 * _unit(identity), np.zeros((len(texts), ROOM))]
+    plain = np.array([[0.15 if t.lower() in LITTLE or not any(c.isalnum() for c in t) else 1.0]
+                      for t in texts])  # "the" and "," say little about what a sentence is about
+    parts = [0.6 * plain * _unit(meaning), 0.8 * _unit(identity), np.zeros((len(texts), ROOM))]
     return np.concatenate(parts, axis=1).astype("float32")
 
 
@@ -67,7 +79,7 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 def saved_vectors(folder: Path, seed: int = 1) -> np.ndarray:
     """`token_vectors`, computed once for each tokenizer and kept beside it."""
-    path = folder / f"vectors-{seed}.npy"
+    path = folder / f"vectors-{MEANING}-{seed}.npy"
     if not path.exists():
         np.save(path, token_vectors(folder, seed).astype("float16"))
         (folder / "vectors.json").write_text(json.dumps(

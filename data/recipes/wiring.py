@@ -1,106 +1,188 @@
-"""How the pocket model starts: two circuits that copying needs, set by hand before training.
+"""How the pocket model starts: three circuits set by hand before training.
 
-A model that copies must do two things at once: know which words it has just written, and find
-where those words stand in the context to read off the next one. Models discover this pair of
-attention heads by themselves after a few hundred million tokens; here they are in place from
-the first step, as ordinary weights that training is free to change.
+A reader must match, choose and copy. Models discover the attention heads for that by themselves
+after some hundred million tokens; here they are in place from the first step, as ordinary
+weights that training is free to change. Without them the same training run learns to copy an
+order of magnitude later, and to choose later still (see the card's ablation).
 
-1. Layer 0: three heads look exactly one, two and three tokens back and note in the vector's
-   `room` which tokens stood there (a fixed random projection of their identity).
-2. Two heads of a later layer look for the place whose *three tokens before it* are the
-   three tokens just written, and pass on the identity of what stands there.
-3. Some heads of the first layers compare meanings: a passage's word looks at the question's
-   words that mean the same.
+Copying.  Layer 0: three heads look one, two and three tokens back and note in the vector's `room`
+which tokens stood there. Two heads of a later layer look for the place whose three tokens before
+it are the three just written, and pass on the identity of what stands there.
+
+Matching. A head of layer 1 notes the number of the passage in which a token stands: it looks for
+the nearest digit that follows a `[`. Two heads of layer 2 let each token look at the question's
+tokens of the same meaning, or at a resting place if there are none; how far they looked away
+from it is the token's relevance.
+
+Choosing. Where a `[` has just been written, a head looks at the most relevant tokens and passes on
+the number of their passage.
 """
 
 from __future__ import annotations
 
 import torch
-from vectors import IDENTITY, MEANING, ROOM, WIDTH
+from vectors import IDENTITY, MEANING, NUMBER_AT, RELEVANCE_AT, ROOM_AT, SPECIAL, WIDTH
 
-CODE = ROOM // 3  # how many numbers note one earlier token
+CODE = 21  # numbers that note one earlier token
+DIGIT = 24  # numbers that note a passage's number
+IDS = slice(MEANING, MEANING + IDENTITY)
+SYSTEM, USER = SPECIAL.index("<|system|>"), SPECIAL.index("<|user|>")
 
 
-def wire(model, seed: int = 1, copy_layer: int = 3) -> None:
+def wire(model, tokenizer, seed: int = 1) -> None:
     """Sets the heads described above in a freshly made model, in place."""
     config = model.config
-    size = config.hidden_size // config.num_attention_heads
-    if config.hidden_size != WIDTH or size != 64:
+    if config.hidden_size != WIDTH or config.hidden_size // config.num_attention_heads != 64:
         raise ValueError(f"wire() is written for width {WIDTH} and heads of 64.")
     gen = torch.Generator().manual_seed(seed)
-    project = torch.linalg.qr(torch.randn(IDENTITY, CODE, generator=gen))[0].T
-    layers = model.model.layers
+    past = torch.linalg.qr(torch.randn(IDENTITY, CODE, generator=gen))[0].T
+    digit = torch.linalg.qr(torch.randn(IDENTITY, DIGIT, generator=gen))[0].T
+    bracket = tokenizer.convert_tokens_to_ids("[")
+    digits = [tokenizer.convert_tokens_to_ids(str(n)) for n in range(1, 10)]
+    layers = [layer.self_attn for layer in model.model.layers]
     with torch.no_grad():
+        for layer in model.model.layers:  # what is random starts quiet, so that it drowns nothing
+            layer.self_attn.o_proj.weight *= 0.15
+            layer.mlp.down_proj.weight *= 0.15
+        identity = torch.nn.functional.normalize(model.model.embed_tokens.weight[:, IDS], dim=1)
         for back in (1, 2, 3):
-            _look_back(layers[0].self_attn, back - 1, back, project, config)
-        for layer, heads in ((0, (3, 4, 5)), (1, (0, 1, 2, 3)), (2, (0, 1))):
-            for head in heads:
-                _same_meaning(layers[layer].self_attn, head, gen)
-        for part, head in enumerate((0, 1)):
-            _continue_match(layers[copy_layer].self_attn, head, part, project, gen)
+            _look_back(layers[0], back - 1, back, past, config)
+        for head in (3, 4, 5):
+            _same_meaning(layers[0], head, gen)
+        rest = identity[USER] + identity[SYSTEM]
+        _passage_number(layers[1], 0, past @ identity[bracket], identity[digits].sum(dim=0), rest,
+                        digit)
+        for head in (1, 2):
+            _same_meaning(layers[1], head, gen)
+        # What tells "stands in no passage" from every number alike.
+        basis = torch.linalg.qr((identity[digits] @ digit.T).T)[0]
+        nowhere = torch.eye(DIGIT) - basis @ basis.T
+        for head in (0, 1):
+            _question_match(layers[2], head, nowhere @ digit @ identity[USER], rest, gen)
+        for part in (0, 1):
+            _continue_match(layers[3], part, part, past, gen)
+        _choose(layers[3], 2, identity[bracket], rest, nowhere @ digit @ rest, digit)
 
 
 def _rows(head: int) -> slice:
     return slice(64 * head, 64 * head + 64)
 
 
-def _look_back(attention, head: int, back: int, project: torch.Tensor, config) -> None:
+def _clear(attention, head: int) -> None:
+    """The head starts from nothing instead of from noise."""
+    rows = _rows(head)
+    for linear in (attention.q_proj, attention.k_proj, attention.v_proj):
+        linear.weight[rows] = 0
+        linear.bias[rows] = 0
+    attention.o_proj.weight[:, rows] = 0
+
+
+def _pair(head: int, number: int) -> int:
+    """The first dimension of a rotary pair; the late pairs hardly rotate."""
+    return 64 * head + number
+
+
+def _look_back(attention, head: int, back: int, past: torch.Tensor, config) -> None:
     """Constant query and key whose rotary angle agrees only `back` tokens apart."""
     theta = config.rope_parameters["rope_theta"]
     fast = torch.arange(12)
     angle = back * theta ** (-fast / 32.0)
-    query, key = torch.zeros(64), torch.zeros(64)
-    query[fast] = 9.0
-    key[fast], key[fast + 32] = 9.0 * torch.cos(angle), 9.0 * torch.sin(angle)
-    rows = _rows(head)
-    for linear, bias in ((attention.q_proj, query), (attention.k_proj, key)):
-        linear.weight[rows] = 0
-        linear.bias[rows] = bias
-    attention.v_proj.weight[rows] = 0
-    start = MEANING
-    attention.v_proj.weight[64 * head:64 * head + CODE, start:start + IDENTITY] = project * 0.12
-    attention.o_proj.weight[:, rows] = 0
-    first = MEANING + IDENTITY + CODE * (back - 1)
+    _clear(attention, head)
+    attention.q_proj.bias[_pair(head, 0) + fast] = 9.0
+    attention.k_proj.bias[_pair(head, 0) + fast] = 9.0 * torch.cos(angle)
+    attention.k_proj.bias[_pair(head, 32) + fast] = 9.0 * torch.sin(angle)
+    attention.v_proj.weight[64 * head:64 * head + CODE, IDS] = past * 0.12
+    first = ROOM_AT + CODE * (back - 1)
     for i in range(CODE):
         attention.o_proj.weight[first + i, 64 * head + i] = 0.6
 
 
-def _slow(count: int, skip: int = 0) -> torch.Tensor:
+def _slow(first: int, count: int) -> torch.Tensor:
     """Head dimensions that rotate so slowly that distance hardly matters."""
-    pairs = torch.arange(13 + skip, 13 + skip + count)
+    pairs = torch.arange(first, first + count)
     return torch.cat([pairs, pairs + 32])
 
 
 def _same_meaning(attention, head: int, gen: torch.Generator) -> None:
-    dims = _slow(19)
+    """Query and key are the same projection of meaning: likes look at likes."""
+    dims = _slow(13, 19)
     shared = torch.randn(len(dims), MEANING, generator=gen) / MEANING ** 0.5
     for linear in (attention.q_proj, attention.k_proj):
         linear.weight[_rows(head)] = 0
         linear.weight[64 * head + dims[:, None], torch.arange(MEANING)[None]] = shared * 1.4
 
 
-def _continue_match(attention, head: int, part: int, project: torch.Tensor,
+def _passage_number(attention, head: int, after: torch.Tensor, digits: torch.Tensor,
+                    rest: torch.Tensor, digit: torch.Tensor) -> None:
+    """The nearest digit that follows a `[`; tokens before any rest on <|user|> or <|system|>."""
+    _clear(attention, head)
+    for number in (8, 9, 10):  # these turn a quarter in about a hundred tokens: nearer is better
+        attention.q_proj.bias[_pair(head, number)] = 7.7
+        attention.k_proj.bias[_pair(head, number)] = 7.7
+    after = after / after.norm()
+    attention.q_proj.bias[_pair(head, 31)] = 6.0
+    attention.k_proj.weight[_pair(head, 31), ROOM_AT:ROOM_AT + CODE] = 6.0 * after
+    attention.q_proj.bias[_pair(head, 30)] = 6.0
+    attention.k_proj.weight[_pair(head, 30), IDS] = 1.5 * digits
+    attention.q_proj.bias[_pair(head, 29)] = 6.0
+    attention.k_proj.weight[_pair(head, 29), IDS] = 4.0 * rest
+    attention.v_proj.weight[64 * head:64 * head + DIGIT, IDS] = digit * 0.25
+    for i in range(DIGIT):
+        attention.o_proj.weight[NUMBER_AT + i, 64 * head + i] = 0.6
+
+
+def _question_match(attention, head: int, outside: torch.Tensor, rest: torch.Tensor,
+                    gen: torch.Generator) -> None:
+    """A token looks at question tokens of its meaning, or rests; relevance is not resting."""
+    _clear(attention, head)
+    dims = _slow(13, 16)
+    shared = torch.randn(len(dims), MEANING, generator=gen) / len(dims) ** 0.5
+    for linear in (attention.q_proj, attention.k_proj):
+        linear.weight[64 * head + dims[:, None], torch.arange(MEANING)[None]] = shared * 1.15
+    outside = outside / outside.norm()
+    attention.q_proj.bias[_pair(head, 30)] = 6.0
+    attention.k_proj.weight[_pair(head, 30), NUMBER_AT:NUMBER_AT + DIGIT] = 1.6 * outside
+    attention.q_proj.bias[_pair(head, 31)] = 6.0
+    attention.k_proj.weight[_pair(head, 31), IDS] = 1.0 * rest
+    attention.v_proj.bias[64 * head] = 1.0
+    attention.v_proj.weight[64 * head, IDS] = -rest / 12.0
+    attention.o_proj.weight[RELEVANCE_AT, 64 * head] = 0.8
+
+
+def _continue_match(attention, head: int, part: int, past: torch.Tensor,
                     gen: torch.Generator) -> None:
     """Query: this token and the two before it. Key: the three tokens before. Value: identity."""
-    dims = _slow(18).reshape(3, 12)
-    room = MEANING + IDENTITY
-    rows = _rows(head)
-    attention.q_proj.weight[rows] = 0
-    attention.k_proj.weight[rows] = 0
+    _clear(attention, head)
+    dims = _slow(13, 18).reshape(3, 12)
     small = torch.linalg.qr(torch.randn(CODE, 12, generator=gen))[0].T
     for step in range(3):
         spots = 64 * head + dims[step][:, None]
-        noted = torch.arange(room + CODE * step, room + CODE * (step + 1))[None]
+        noted = torch.arange(ROOM_AT + CODE * step, ROOM_AT + CODE * (step + 1))[None]
         attention.k_proj.weight[spots, noted] = 1.5 * small
         if step == 0:
-            identity = torch.arange(MEANING, room)[None]
-            attention.q_proj.weight[spots, identity] = 2.3 * small @ project
+            attention.q_proj.weight[spots, torch.arange(MEANING, MEANING + IDENTITY)[None]] = \
+                2.3 * small @ past
         else:
             attention.q_proj.weight[spots, noted - CODE] = 1.5 * small
     half = IDENTITY // 2
-    start = MEANING + half * part
-    attention.v_proj.weight[rows] = 0
-    attention.o_proj.weight[:, rows] = 0
     for i in range(half):
-        attention.v_proj.weight[64 * head + i, start + i] = 0.2
-        attention.o_proj.weight[start + i, 64 * head + i] = 0.6
+        attention.v_proj.weight[64 * head + i, MEANING + half * part + i] = 0.2
+        attention.o_proj.weight[MEANING + half * part + i, 64 * head + i] = 0.6
+
+
+def _choose(attention, head: int, bracket: torch.Tensor, rest: torch.Tensor,
+            outside: torch.Tensor, digit: torch.Tensor) -> None:
+    """After a `[`: the numbers of the passages whose tokens are relevant. Elsewhere: rest."""
+    _clear(attention, head)
+    attention.q_proj.weight[_pair(head, 31), IDS] = 1.0 * bracket
+    attention.k_proj.weight[_pair(head, 31), RELEVANCE_AT] = 0.7
+    attention.k_proj.weight[_pair(head, 31), NUMBER_AT:NUMBER_AT + DIGIT] = -5.0 * outside
+    attention.q_proj.bias[_pair(head, 30)] = 6.0
+    attention.k_proj.weight[_pair(head, 30), IDS] = 1.25 * rest
+    for i in range(DIGIT):
+        attention.v_proj.weight[64 * head + i, NUMBER_AT + i] = 0.3
+    # Resting passes on nothing.
+    away = digit @ rest / (digit @ rest).norm()
+    values = attention.v_proj.weight[64 * head:64 * head + DIGIT, NUMBER_AT:NUMBER_AT + DIGIT]
+    values -= torch.outer(away, away @ values)
+    attention.o_proj.weight[IDS, 64 * head:64 * head + DIGIT] = 2.0 * digit.T
