@@ -100,11 +100,10 @@ def late_interaction(questions: Sequence[str], texts: Sequence[Sequence[str]],
 class Retriever:
     """The course's retriever: dense search fused with BM25, the best re-read word by word."""
 
-    def __init__(self, index: Index, embedder=None, k: int = 8, bm25_weight: float = 0.5,
-                 reread: int = 32) -> None:
+    def __init__(self, index: Index, embedder=None, k: int = 8, reread: int = 32) -> None:
         if not index.chunks:
             raise CourseError("The index is empty: there is nothing to search.")
-        self.index, self.k, self.bm25_weight, self.reread = index, k, bm25_weight, reread
+        self.index, self.k, self.reread = index, k, reread
         self.embedder = embedder or load_embedder()
         self.texts = [searched_text(c) for c in index.chunks]
         self.bm25 = BM25(self.texts)
@@ -121,7 +120,7 @@ class Retriever:
         k = min(k or self.k, len(self.index.chunks))
         dense = embed(questions, self.embedder) @ self.index.vectors.T
         words = self.bm25.scores(questions)
-        fused = reciprocal_rank_fusion(dense, words, weights=[1.0, self.bm25_weight])
+        fused = reciprocal_rank_fusion(dense, words)
         places = {"dense": ranks(dense), "bm25": ranks(words)}
         first = np.argsort(-fused, axis=1, kind="stable")[:, :max(k, self.reread)]
         if self.reread:
@@ -137,11 +136,6 @@ class Retriever:
                               {name: int(p[row, numbers[j]]) + 1 for name, p in places.items()})
                           for j in top])
         return found
-
-    def nearest(self, question: str, hits: Sequence[Hit]) -> Hit:
-        """The hit whose words alone, without its place, lie nearest to the question."""
-        vectors = embed([question, *(h.chunk.text for h in hits)], self.embedder)
-        return hits[int((vectors[1:] @ vectors[0]).argmax())]
 
 
 def checked(question: str) -> str:

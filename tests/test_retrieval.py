@@ -1,0 +1,205 @@
+"""Indexing and searching: what is found, what is kept, what is refused."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from utils import index as stored
+from utils.chunking import by_heading, by_sentence, by_words
+from utils.documents import CourseError, Document
+from utils.embedding import embed, load_embedder
+from utils.retrieval import BM25, Retriever, late_interaction, mmr, ranks, reciprocal_rank_fusion
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    Document("pool", "Pool rules", "## Hours\n\nThe pool opens at 7:30. It closes at dusk.\n\n"
+             "## Caps\n\nBathing caps are required. They cost EUR 4 at the desk."),
+    Document("gym", "Gym", "## Machines\n\nTowels are required on every machine.\n\n"
+             "## Codes\n\nFault RX-44 means that the belt has slipped."),
+    Document("cafe", "Café", "Soup of the day costs EUR 6. Dogs are welcome on the terrace."),
+]
+
+
+@pytest.fixture(scope="module")
+def index():
+    return stored.build(PAGES, by_sentence)
+
+
+@pytest.fixture(scope="module")
+def retriever(index):
+    return Retriever(index, k=3)
+
+
+@pytest.mark.parametrize("question, document, words", [
+    ("when can I go for a swim in the morning", "pool", "7:30"),
+    ("RX-44", "gym", "belt"),
+    ("may I bring my puppy", "cafe", "Dogs"),
+    ("price of a bathing cap", "pool", "EUR 4"),
+])
+def test_the_right_sentence_is_among_the_first(retriever, question, document, words):
+    hits = retriever.search(question)
+    assert any(h.chunk.document == document and words in h.chunk.text for h in hits)
+    assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
+
+
+def test_many_questions_are_answered_as_one_by_one(retriever):
+    questions = ["when does it open", "RX-44", "soup"]
+    together = retriever.search_many(questions)
+    assert [[h.chunk for h in hits] for hits in together] == [
+        [h.chunk for h in retriever.search(q)] for q in questions]
+
+
+def test_k_larger_than_the_corpus_and_no_questions(retriever, index):
+    assert len(retriever.search("soup", k=500)) == len(index.chunks)
+    assert retriever.search_many([]) == []
+
+
+def test_faiss_agrees_with_the_matrix_product(index):
+    question = embed(["when does the pool open"])
+    scores, numbers = index.search(question, 3)
+    exact = (question @ index.vectors.T)[0]
+    assert list(numbers[0]) == list(np.argsort(-exact)[:3])
+    assert np.allclose(scores[0], np.sort(exact)[::-1][:3], atol=1e-5)
+
+
+def test_vectors_have_length_one(index):
+    assert np.allclose(np.linalg.norm(index.vectors, axis=1), 1, atol=1e-5)
+
+
+def test_only_what_changed_is_embedded_again(index, monkeypatch):
+    seen = []
+    monkeypatch.setattr(stored, "embed", lambda texts, *rest: seen.extend(texts) or
+                        embed(texts, *rest))
+    changed = Document("pool", "Pool rules", "## Hours\n\nThe pool opens at 9:15.")
+    new = Document("sauna", "Sauna", "The sauna is closed.")
+    after, changes = stored.update(index, [changed, PAGES[1], new], by_sentence)
+    assert changes == stored.Changes(("sauna",), ("pool",), ("cafe",))
+    assert len(seen) == 2 and {c.document for c in after.chunks} == {"pool", "gym", "sauna"}
+    fresh = stored.build([changed, PAGES[1], new], by_sentence)
+    assert {c.text for c in fresh.chunks} == {c.text for c in after.chunks}
+    assert len(after.vectors) == len(after.chunks)
+
+
+def test_saved_and_loaded_is_the_same(index, tmp_path):
+    path = stored.save(index, tmp_path / "deep" / "a.npz")
+    again = stored.load(path)
+    assert again.chunks == index.chunks and again.checksums == index.checksums
+    assert np.array_equal(again.vectors, index.vectors)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_another_embedders_index_is_refused(index, tmp_path):
+    other = stored.Index(index.chunks, index.vectors, "bert-384-00000000", index.chunker,
+                         index.checksums)
+    path = stored.save(other, tmp_path / "a.npz")
+    with pytest.raises(CourseError, match="made with the embedder bert-384-00000000"):
+        stored.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04broken"])
+def test_a_damaged_index_is_named(content, tmp_path):
+    path = tmp_path / "a.npz"
+    path.write_bytes(content)
+    with pytest.raises(CourseError, match="is damaged. Delete it"):
+        stored.load(path)
+
+
+def test_a_kill_while_saving_leaves_the_old_index(index, tmp_path):
+    path = stored.save(index, tmp_path / "a.npz")
+    before = path.read_bytes()
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "import numpy as np, utils.index as s\n"
+        "big = s.Index([], np.zeros((400000, 64), 'float32'), 'x', 'y', {})\n"
+        "print('go', flush=True)\n"
+        "while True: s.save(big, sys.argv[1])\n")
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "other.npz"),
+                                str(ROOT)], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    time.sleep(0.25)
+    os.kill(process.pid, signal.SIGTERM)
+    process.wait()
+    assert path.read_bytes() == before
+    other = tmp_path / "other.npz"
+    if other.exists():
+        with np.load(other) as whole:  # never a half-written file under the real name
+            assert whole["vectors"].shape == (400000, 64)
+
+
+def test_open_index_builds_keeps_and_follows(tmp_path):
+    path = tmp_path / "a.npz"
+    _, first = stored.open_index(PAGES, path, by_sentence)
+    assert set(first.added) == {"pool", "gym", "cafe"}
+    _, second = stored.open_index(PAGES, path, by_sentence)
+    assert second == stored.Changes()
+    third, changes = stored.open_index(PAGES[:2], path, by_sentence)
+    assert changes.deleted == ("cafe",)
+    assert all(c.document != "cafe" for c in third.chunks)
+    fourth, _ = stored.open_index(PAGES, path, partial(by_heading, words=40))
+    assert fourth.chunker == "by_heading,words=40"
+
+
+def test_chunks_longer_than_the_embedder_reads_are_reported():
+    long = Document("long", "Long", "word " * 900)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = stored.too_long(by_words(long, 800))
+    assert found and found[0][1] > load_embedder().max_seq_length
+    assert "are not searched" in str(caught[0].message)
+    assert not stored.too_long(by_sentence(PAGES[0]))
+
+
+def test_no_text_is_refused():
+    with pytest.raises(CourseError, match="no text to index"):
+        stored.build([Document("x", "x", "---")], by_sentence)
+
+
+def test_bm25_finds_the_code_and_scores_strangers_zero():
+    engine = BM25([c.text for d in PAGES for c in by_sentence(d)])
+    scores = engine.scores(["RX-44", "zebra", ""])
+    assert scores[0].argmax() == 5 and not scores[1].any() and not scores[2].any()
+
+
+def test_rank_fusion_prefers_what_both_put_high():
+    a, b = np.array([[3.0, 2.0, 1.0]]), np.array([[0.0, 3.0, 1.0]])
+    assert list(ranks(a)[0]) == [0, 1, 2]
+    assert reciprocal_rank_fusion(a, b)[0].argmax() == 1
+
+
+def test_mmr_avoids_saying_the_same_twice():
+    vectors = np.array([[1, 0, 0], [0.999, 0.04, 0], [0.7, 0.7, 0]], dtype="float32")
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    question = np.array([1, 0.1, 0], dtype="float32")
+    assert set(mmr(question, vectors, 2, balance=0.5)) == {1, 2} or \
+        mmr(question, vectors, 2, balance=0.5)[1] == 2
+    assert mmr(question, vectors, 9) and len(mmr(question, vectors, 9)) == 3
+
+
+def test_late_interaction_knows_the_better_text():
+    scores = late_interaction(["when does the pool open"],
+                              [["The pool opens at 7:30.", "Towels are required."]])
+    assert scores[0][0] > scores[0][1]
+
+
+def test_the_same_documents_twice_do_no_harm():
+    twice = Document("pool-copy", "Pool rules", PAGES[0].text)
+    hits = Retriever(stored.build([*PAGES, twice], by_sentence), k=4).search("pool opens when")
+    assert {h.chunk.document for h in hits} >= {"pool"} or {h.chunk.document for h in hits} >= {
+        "pool-copy"}
+
+
+def test_an_empty_question_is_refused(retriever):
+    with pytest.raises(CourseError, match="empty"):
+        retriever.search("  ")
+
+
+def test_another_language_is_answered_without_a_fault(retriever):
+    assert len(retriever.search("Wann öffnet das Schwimmbad? 何時に開きますか")) == 3
