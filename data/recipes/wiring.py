@@ -24,7 +24,7 @@ import torch
 from vectors import IDENTITY, MEANING, NUMBER_AT, RELEVANCE_AT, ROOM_AT, SPECIAL, WIDTH
 
 CODE = 21  # numbers that note one earlier token
-DIGIT = 24  # numbers that note a passage's number
+NOTES = 11  # one number for each of the passages 1 to 9, <|user|> and <|system|>
 IDS = slice(MEANING, MEANING + IDENTITY)
 SYSTEM, USER = SPECIAL.index("<|system|>"), SPECIAL.index("<|user|>")
 
@@ -36,9 +36,8 @@ def wire(model, tokenizer, seed: int = 1) -> None:
         raise ValueError(f"wire() is written for width {WIDTH} and heads of 64.")
     gen = torch.Generator().manual_seed(seed)
     past = torch.linalg.qr(torch.randn(IDENTITY, CODE, generator=gen))[0].T
-    digit = torch.linalg.qr(torch.randn(IDENTITY, DIGIT, generator=gen))[0].T
     bracket = tokenizer.convert_tokens_to_ids("[")
-    digits = [tokenizer.convert_tokens_to_ids(str(n)) for n in range(1, 10)]
+    noted = [*(tokenizer.convert_tokens_to_ids(str(n)) for n in range(1, 10)), USER, SYSTEM]
     layers = [layer.self_attn for layer in model.model.layers]
     with torch.no_grad():
         for layer in model.model.layers:  # what is random starts quiet, so that it drowns nothing
@@ -49,19 +48,16 @@ def wire(model, tokenizer, seed: int = 1) -> None:
             _look_back(layers[0], back - 1, back, past, config)
         for head in (3, 4, 5):
             _same_meaning(layers[0], head, gen)
-        rest = identity[USER] + identity[SYSTEM]
-        _passage_number(layers[1], 0, past @ identity[bracket], identity[digits].sum(dim=0), rest,
-                        digit)
+        read = torch.linalg.pinv(identity[noted].T)  # identity -> which of the noted it is
+        rest = read[9:].sum(dim=0)
+        _passage_number(layers[1], 0, past @ identity[bracket], read)
         for head in (1, 2):
             _same_meaning(layers[1], head, gen)
-        # What tells "stands in no passage" from every number alike.
-        basis = torch.linalg.qr((identity[digits] @ digit.T).T)[0]
-        nowhere = torch.eye(DIGIT) - basis @ basis.T
         for head in (0, 1):
-            _question_match(layers[2], head, nowhere @ digit @ identity[USER], rest, gen)
+            _question_match(layers[2], head, rest, gen)
         for part in (0, 1):
             _continue_match(layers[3], part, part, past, gen)
-        _choose(layers[3], 2, identity[bracket], rest, nowhere @ digit @ rest, digit)
+        _choose(layers[3], 2, identity[bracket], rest, identity[noted])
 
 
 def _rows(head: int) -> slice:
@@ -112,8 +108,7 @@ def _same_meaning(attention, head: int, gen: torch.Generator) -> None:
         linear.weight[64 * head + dims[:, None], torch.arange(MEANING)[None]] = shared * 1.4
 
 
-def _passage_number(attention, head: int, after: torch.Tensor, digits: torch.Tensor,
-                    rest: torch.Tensor, digit: torch.Tensor) -> None:
+def _passage_number(attention, head: int, after: torch.Tensor, read: torch.Tensor) -> None:
     """The nearest digit that follows a `[`; tokens before any rest on <|user|> or <|system|>."""
     _clear(attention, head)
     for number in (8, 9, 10):  # these turn a quarter in about a hundred tokens: nearer is better
@@ -123,25 +118,23 @@ def _passage_number(attention, head: int, after: torch.Tensor, digits: torch.Ten
     attention.q_proj.bias[_pair(head, 31)] = 6.0
     attention.k_proj.weight[_pair(head, 31), ROOM_AT:ROOM_AT + CODE] = 6.0 * after
     attention.q_proj.bias[_pair(head, 30)] = 6.0
-    attention.k_proj.weight[_pair(head, 30), IDS] = 1.5 * digits
+    attention.k_proj.weight[_pair(head, 30), IDS] = 1.5 * read[:9].sum(dim=0)
     attention.q_proj.bias[_pair(head, 29)] = 6.0
-    attention.k_proj.weight[_pair(head, 29), IDS] = 4.0 * rest
-    attention.v_proj.weight[64 * head:64 * head + DIGIT, IDS] = digit * 0.25
-    for i in range(DIGIT):
+    attention.k_proj.weight[_pair(head, 29), IDS] = 4.0 * read[9:].sum(dim=0)
+    attention.v_proj.weight[64 * head:64 * head + NOTES, IDS] = read * 0.15
+    for i in range(NOTES):
         attention.o_proj.weight[NUMBER_AT + i, 64 * head + i] = 0.6
 
 
-def _question_match(attention, head: int, outside: torch.Tensor, rest: torch.Tensor,
-                    gen: torch.Generator) -> None:
+def _question_match(attention, head: int, rest: torch.Tensor, gen: torch.Generator) -> None:
     """A token looks at question tokens of its meaning, or rests; relevance is not resting."""
     _clear(attention, head)
     dims = _slow(13, 16)
     shared = torch.randn(len(dims), MEANING, generator=gen) / len(dims) ** 0.5
     for linear in (attention.q_proj, attention.k_proj):
         linear.weight[64 * head + dims[:, None], torch.arange(MEANING)[None]] = shared * 1.15
-    outside = outside / outside.norm()
     attention.q_proj.bias[_pair(head, 30)] = 6.0
-    attention.k_proj.weight[_pair(head, 30), NUMBER_AT:NUMBER_AT + DIGIT] = 1.6 * outside
+    attention.k_proj.weight[_pair(head, 30), NUMBER_AT + 9] = 1.6
     attention.q_proj.bias[_pair(head, 31)] = 6.0
     attention.k_proj.weight[_pair(head, 31), IDS] = 1.0 * rest
     attention.v_proj.bias[64 * head] = 1.0
@@ -158,12 +151,12 @@ def _continue_match(attention, head: int, part: int, past: torch.Tensor,
     for step in range(3):
         spots = 64 * head + dims[step][:, None]
         noted = torch.arange(ROOM_AT + CODE * step, ROOM_AT + CODE * (step + 1))[None]
-        attention.k_proj.weight[spots, noted] = 1.5 * small
+        attention.k_proj.weight[spots, noted] = 1.8 * small
         if step == 0:
             attention.q_proj.weight[spots, torch.arange(MEANING, MEANING + IDENTITY)[None]] = \
-                2.3 * small @ past
+                2.7 * small @ past
         else:
-            attention.q_proj.weight[spots, noted - CODE] = 1.5 * small
+            attention.q_proj.weight[spots, noted - CODE] = 1.8 * small
     half = IDENTITY // 2
     for i in range(half):
         attention.v_proj.weight[64 * head + i, MEANING + half * part + i] = 0.2
@@ -171,18 +164,14 @@ def _continue_match(attention, head: int, part: int, past: torch.Tensor,
 
 
 def _choose(attention, head: int, bracket: torch.Tensor, rest: torch.Tensor,
-            outside: torch.Tensor, digit: torch.Tensor) -> None:
+            noted: torch.Tensor) -> None:
     """After a `[`: the numbers of the passages whose tokens are relevant. Elsewhere: rest."""
     _clear(attention, head)
     attention.q_proj.weight[_pair(head, 31), IDS] = 1.0 * bracket
     attention.k_proj.weight[_pair(head, 31), RELEVANCE_AT] = 0.7
-    attention.k_proj.weight[_pair(head, 31), NUMBER_AT:NUMBER_AT + DIGIT] = -5.0 * outside
+    attention.k_proj.weight[_pair(head, 31), NUMBER_AT + 9:NUMBER_AT + NOTES] = -4.0
     attention.q_proj.bias[_pair(head, 30)] = 6.0
     attention.k_proj.weight[_pair(head, 30), IDS] = 1.25 * rest
-    for i in range(DIGIT):
-        attention.v_proj.weight[64 * head + i, NUMBER_AT + i] = 0.3
-    # Resting passes on nothing.
-    away = digit @ rest / (digit @ rest).norm()
-    values = attention.v_proj.weight[64 * head:64 * head + DIGIT, NUMBER_AT:NUMBER_AT + DIGIT]
-    values -= torch.outer(away, away @ values)
-    attention.o_proj.weight[IDS, 64 * head:64 * head + DIGIT] = 2.0 * digit.T
+    for i in range(9):
+        attention.v_proj.weight[64 * head + i, NUMBER_AT + i] = 0.5
+    attention.o_proj.weight[IDS, 64 * head:64 * head + 9] = noted[:9].T
