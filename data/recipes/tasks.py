@@ -26,6 +26,9 @@ from utils.prompts import ABSTENTION, GROUNDED, Message, closed_book, grounded
 RECIPES = Path(__file__).parent
 SHARES = {"pages": 0.36, "english": 0.24, "facts": 0.22, "drills": 0.07, "behaviours": 0.08,
           "closed": 0.03}
+# The right passage stands first as often as the retriever puts it there, except in this share of
+# the contexts, which are shuffled.
+SHUFFLED = 0.2
 OPENINGS = ("", "", "", "", "", "", "hi, ", "Hello, ", "quick question: ", "Please tell me: ",
             "Good morning. ", "sorry to bother you, ", "Could you tell me ", "I was wondering, ",
             "Not sure who to ask: ", "One thing: ", "excuse me, ")
@@ -150,7 +153,7 @@ def from_pages(rng: random.Random, sources: Sources, most: int) -> Case:
     if not case.gold or rng.random() < 0.09:
         rest = [c for c in case.ranked if not any(_holds(c, g) for g in case.gold)]
         return Case(case.question, rest[:rng.randint(1, most)], [])
-    k = rng.randint(1, most)
+    k = rng.randint(min(2, most), most)
     shown = case.ranked[:k]
     for gold in case.gold:
         if not any(_holds(c, gold) for c in shown):
@@ -160,7 +163,7 @@ def from_pages(rng: random.Random, sources: Sources, most: int) -> Case:
                 shown[spare[-1] if rng.random() < 0.5 else rng.choice(spare)] = holder
             else:
                 shown.insert(rng.randint(0, len(shown)), holder)
-    if rng.random() < 0.15 or not gold_rank:
+    if rng.random() < SHUFFLED or not gold_rank:
         rng.shuffle(shown)
     return Case(case.question, shown, case.gold, case.values)
 
@@ -190,7 +193,9 @@ def from_english(rng: random.Random, sources: Sources, most: int) -> Case:
     head = (word(rng),) if rng.random() < 0.5 else ()
     chunks = [Chunk(place, place, head, 0, 0, t) for t in ranked]
     gold = next(c for c in chunks if c.text == parts[at])
-    shown = chunks[:rng.randint(1, most)]
+    shown = chunks[:rng.randint(min(2, most), most)]
+    if rng.random() < SHUFFLED:
+        rng.shuffle(shown)
     if rng.random() < 0.08:
         return Case(question, [c for c in shown if c is not gold] or chunks[-2:-1], [])
     if gold not in shown:
@@ -241,7 +246,7 @@ def from_facts(rng: random.Random, sources: Sources, most: int, size: int | None
     others = []
     same = [k for k in rng.sample(sources.kinds, min(60, len(sources.kinds)))
             if k.about == kind.about and k is not kind]
-    count = size - 1 if size else rng.randint(0, most - 1)
+    count = size - 1 if size else rng.randint(min(1, most - 1), most - 1)
     for _ in range(count):
         roll = rng.random()
         if roll < 0.45:
@@ -260,7 +265,7 @@ def from_facts(rng: random.Random, sources: Sources, most: int, size: int | None
     question = rng.choice(OPENINGS) + question if rng.random() < 0.4 else question
     missing = rng.random() < 0.12 and others and not size
     shown = others if missing else [gold, *others]
-    if size or rng.random() < 0.5:
+    if size or rng.random() < SHUFFLED:
         rng.shuffle(shown)
     return Case(question, shown, [] if missing else [gold], (val,))
 

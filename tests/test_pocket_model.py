@@ -1,0 +1,79 @@
+"""The model in the box is what its card says: small, stock, offline, and its own tokenizer."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from utils.generation import Generator, llama_index_llm, load_generator
+from utils.profiles import POCKET_MODEL, choose
+from utils.prompts import closed_book
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return load_generator(choose("embedded"))
+
+
+def test_it_is_small_and_in_half_precision():
+    files = [p for p in POCKET_MODEL.iterdir() if p.is_file()]
+    assert sum(p.stat().st_size for p in files) <= 40e6
+    with safe_open(POCKET_MODEL / "model.safetensors", "pt") as weights:
+        assert {weights.get_slice(k).get_dtype() for k in weights.keys()} == {"F16"}  # noqa: SIM118
+    assert not list(POCKET_MODEL.glob("*.py")), "a stock architecture needs no code"
+
+
+def test_it_loads_from_the_path_alone(generator):
+    model = AutoModelForCausalLM.from_pretrained(POCKET_MODEL, dtype=torch.float32)
+    assert sum(p.numel() for p in model.parameters()) <= 20_000_000
+    config = json.loads((POCKET_MODEL / "config.json").read_text(encoding="utf-8"))
+    assert config["model_type"] in {"llama", "qwen3"} and "auto_map" not in config
+    assert config["max_position_embeddings"] >= 1536 and config["tie_word_embeddings"]
+
+
+def test_its_tokenizer_is_cased_and_reads_digits_one_by_one():
+    tokenizer = AutoTokenizer.from_pretrained(POCKET_MODEL)
+    assert 8_000 <= len(tokenizer) <= 16_400
+    assert [t for t in tokenizer.tokenize("2026") if t.strip("Ġ ")] == list("2026")
+    for text in ("Refund of EUR 1,250.00 by 14:30.", "Größe 12 °C – naïve 日本 🙂", "  a\n\tb "):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_its_chat_template_knows_three_roles():
+    tokenizer = AutoTokenizer.from_pretrained(POCKET_MODEL)
+    turns = [{"role": r, "content": r.upper()} for r in ("system", "user", "assistant")]
+    text = tokenizer.apply_chat_template(turns, tokenize=False)
+    assert text.index("SYSTEM") < text.index("USER") < text.index("ASSISTANT")
+    assert text.rstrip().endswith("<|end|>")
+    asked = tokenizer.apply_chat_template(turns[:2], tokenize=False, add_generation_prompt=True)
+    assert asked.rstrip().endswith("<|assistant|>")
+
+
+def test_batched_replies_are_those_of_one_by_one(generator):
+    asked = [closed_book(q) for q in ("What does it cost?", "Who repairs it, and where, and how "
+                                      "long must I wait?", "when")]
+    together = generator.replies(asked, 24)
+    alone = [generator.reply(a, 24) for a in asked]
+    assert together == alone
+    assert generator.replies(asked, 24) == together
+
+
+def test_the_stream_says_what_the_reply_says(generator):
+    asked = closed_book("How long is the warranty?")
+    assert "".join(generator.stream(asked, 24)).strip() == generator.reply(asked, 24)
+
+
+def test_llama_index_gets_the_courses_model_and_nothing_else(generator):
+    llm = llama_index_llm(generator, 16)
+    question = "How long is the warranty?"
+    assert llm.complete(question).text == generator.reply(closed_book(question), 16)
+    assert llm.metadata.is_chat_model
+    assert "".join(p.delta for p in llm.stream_complete(question)).strip() == \
+        generator.reply(closed_book(question), 16)
+
+
+def test_a_question_longer_than_the_context_is_cut_not_crashed(generator):
+    assert isinstance(generator.reply(closed_book("why " * 4000), 8), str)
