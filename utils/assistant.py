@@ -62,7 +62,7 @@ class Assistant:
     retriever: Retriever | None = None
     generator: Generator | None = None
     prompt: Prompt = prompts.grounded
-    max_new_tokens: int = 160
+    max_new_tokens: int = 96
 
     def __post_init__(self) -> None:
         if self.retriever is None and self.generator is None:

@@ -11,11 +11,13 @@ import platform
 import re
 import subprocess
 import sys
+import warnings
 
 from utils import environment
 from utils.documents import CourseError
 from utils.profiles import Profile, choose
 
+warnings.filterwarnings("ignore", message="IProgress not found")  # text bars do as well
 DATA = environment.ROOT / "data"
 BUILD = environment.ROOT / "build"
 LEFT_ALONE = ("torch", "numpy")
