@@ -1,7 +1,6 @@
 """The model in the box is what its card says: small, stock, offline, and its own tokenizer."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch

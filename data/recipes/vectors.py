@@ -26,10 +26,10 @@ RELEVANCE_AT = NUMBER_AT + 24  # how much the question speaks of it: 1
 
 
 LITTLE = frozenset(
-    "a an the of to in on at for from with by and or but if is are was were be been do does did can "
-    "could will would should may might must have has had i you we they he she it my your our their "
-    "its this that these those what which who when where why how not no as so than then me us "
-    "them am im s t re ll ve d m there here any some please".split())
+    "a an the of to in on at for from with by and or but if is are was were be been do does did "
+    "can could will would should may might must have has had i you we they he she it my "
+    "your our their its this that these those what which who when where why how not no as so than "
+    "then me us them am im s t re ll ve d m there here any some please".split())
 
 
 def train_tokenizer(texts: Iterable[str], size: int, folder: Path) -> None:
