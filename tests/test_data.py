@@ -192,6 +192,16 @@ def test_validation_shares_nothing_with_training(style):
     assert not sentences["train"] & sentences["validation"]
 
 
+def test_no_validation_reply_is_in_training(style):
+    """But for the one fixed sentence in which the house says that it does not know."""
+    unknown = ("I could not find this in our documents, so I have passed your question to a "
+               "colleague.")
+    said = {split: {json.loads(r["messages"][1]["content"])["reply"] for r in found}
+            for split, found in style.items()}
+    shared = {reply for reply in said["train"] & said["validation"] if unknown not in reply}
+    assert not shared, shared
+
+
 def test_no_exam_question_or_fact_is_in_the_style_training_set(style, exams, company, update):
     asked = {q.question.lower() for qs in exams.values() for q in qs}
     said = [r["messages"][0]["content"].lower() for r in style["train"]]

@@ -1,9 +1,8 @@
 """How the pocket model starts: three circuits set by hand before training.
 
-A reader must match, choose and copy. Models discover the attention heads for that by themselves
-after some hundred million tokens; here they are in place from the first step, as ordinary
-weights that training is free to change. Without them the same training run learns to copy an
-order of magnitude later, and to choose later still (see the card's ablation).
+A reader must match, choose and copy. Here the attention heads for that are in place from the first
+step, as ordinary weights that training is free to change. Copying survives training and speeds it
+up; choosing is, so far, lost again in its first steps (the card tells what was tried).
 
 Copying.  Layer 0: three heads look one, two and three tokens back and note in the vector's `room`
 which tokens stood there. Two heads of a later layer look for the place whose three tokens before
