@@ -16,7 +16,8 @@ from utils import index as stored
 from utils.chunking import by_heading, by_sentence, by_words
 from utils.documents import CourseError, Document
 from utils.embedding import embed, load_embedder
-from utils.retrieval import BM25, Retriever, late_interaction, mmr, ranks, reciprocal_rank_fusion
+from utils.reranking import CrossReader, load_reranker, plain_late_interaction
+from utils.retrieval import BM25, Retriever, in_context, mmr, ranks, reciprocal_rank_fusion
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -183,10 +184,48 @@ def test_mmr_avoids_saying_the_same_twice():
     assert mmr(question, vectors, 9) and len(mmr(question, vectors, 9)) == 3
 
 
-def test_late_interaction_knows_the_better_text():
-    scores = late_interaction(["when does the pool open"],
-                              [["The pool opens at 7:30.", "Towels are required."]])
-    assert scores[0][0] > scores[0][1]
+@pytest.mark.parametrize("reranker", [plain_late_interaction, load_reranker])
+def test_late_interaction_knows_the_better_text(reranker):
+    scores = reranker().scores(["when does the pool open", "what must lie on the machine"],
+                               [["The pool opens at 7:30.", "Towels are required."],
+                                ["A towel is required on every machine.", "Soup costs EUR 6."]])
+    assert all(first > second for first, second in scores)
+
+
+def test_what_the_reranker_calls_no_answer_is_left_out(index):
+    asked = "who wrote the ninth symphony"
+    kept = Retriever(index, reranker=load_reranker(), k=3)
+    every = Retriever(index, reranker=load_reranker(), k=3, cutoff=False)
+    assert len(every.search(asked)) == 3
+    assert kept.search(asked) == []
+    assert kept.search("how much is a bathing cap")[0].chunk.text.startswith("They cost EUR 4")
+
+
+def test_a_sentence_is_read_again_with_the_one_before_it(index):
+    texts = in_context(index.chunks)
+    caps = next(t for c, t in zip(index.chunks, texts, strict=True) if "EUR 4" in c.text)
+    assert "Bathing caps are required" in caps
+    other = next(t for c, t in zip(index.chunks, texts, strict=True) if "RX-44" in c.text)
+    assert "Towels" not in other  # another section
+
+
+def test_a_cross_encoder_gives_each_question_its_own_scores():
+    class Model:
+        def predict(self, pairs, show_progress_bar=False):
+            return [len(q) + len(t) for q, t in pairs]
+
+    scores = CrossReader(Model()).scores(["a", "bb"], [["x"], ["y", "zz"]])
+    assert [list(s) for s in scores] == [[2], [3, 4]]
+
+
+def test_a_missing_reranker_is_named(monkeypatch, tmp_path):
+    from utils import reranking
+
+    monkeypatch.setattr(reranking, "OFFLINE_RERANKER", tmp_path / "gone")
+    load_reranker.cache_clear()
+    with pytest.raises(CourseError, match="git checkout data/reranker"):
+        load_reranker()
+    load_reranker.cache_clear()
 
 
 def test_the_same_documents_twice_do_no_harm():

@@ -18,6 +18,7 @@ from utils.documents import CourseError
 
 ROOT = Path(__file__).resolve().parents[1]
 POCKET_MODEL = ROOT / "data" / "pocket_model"
+OFFLINE_RERANKER = ROOT / "data" / "reranker"  # an adapter for the offline embedder
 EMBEDDER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
 

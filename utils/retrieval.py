@@ -1,8 +1,8 @@
 """A question -> the chunks most likely to answer it.
 
-Five ways to rank, each usable alone: dense (meaning), BM25 (words, codes), fused (both, by
-reciprocal rank), MMR (less of the same), late interaction (word by word, with the same
-embedder). `Retriever` is the way the course uses: dense and BM25 fused, the best re-read.
+Ways to rank, each usable alone: dense (meaning), BM25 (words, codes), fused (both, by reciprocal
+rank), MMR (less of the same). `Retriever` is the way the course uses: dense and BM25 fused, the
+best read again by a reranker (`reranking`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from utils.chunking import Chunk
 from utils.documents import CourseError
 from utils.embedding import embed, load_embedder
-from utils.index import Index, searched_text
+from utils.index import Index
 
 LONGEST_QUESTION = 2000  # characters; the embedder reads about half of that anyway
 
@@ -75,37 +75,21 @@ def mmr(question: np.ndarray, vectors: np.ndarray, k: int, balance: float = 0.7)
     return chosen
 
 
-def late_interaction(questions: Sequence[str], texts: Sequence[Sequence[str]],
-                     embedder=None) -> list[np.ndarray]:
-    """For each question and each of its texts: how well its words are matched, word by word.
-
-    A text's score is the mean, over the question's word pieces, of the best-matching piece of
-    the text. Every distinct text is read once.
-    """
-    embedder = embedder or load_embedder()
-    distinct = list(dict.fromkeys(t for group in texts for t in group))
-    place = {t: n for n, t in enumerate(distinct)}
-    rows = embedder.encode([*questions, *distinct], output_value="token_embeddings",
-                           show_progress_bar=False)
-    rows = [r / r.norm(dim=1, keepdim=True) for r in rows]
-    read = rows[len(questions):]
-    scores = []
-    for asked, group in zip(rows, texts, strict=False):
-        pieces = asked[1:-1] if len(asked) > 2 else asked  # without the opening and closing marks
-        scores.append(np.array([float((pieces @ read[place[t]].T).max(dim=1).values.mean())
-                                for t in group]))
-    return scores
-
-
 class Retriever:
-    """The course's retriever: dense search fused with BM25, the best re-read word by word."""
+    """The course's retriever: dense search fused with BM25, the best re-read word by word.
 
-    def __init__(self, index: Index, embedder=None, k: int = 8, reread: int = 32) -> None:
+    With `cutoff`, what the reranker scores below its own "none of these" is left out: fewer
+    passages reach the model, and none at all when nothing found seems to answer.
+    """
+
+    def __init__(self, index: Index, embedder=None, reranker=None, k: int = 6, reread: int = 48,
+                 cutoff: bool = True) -> None:
         if not index.chunks:
             raise CourseError("The index is empty: there is nothing to search.")
-        self.index, self.k, self.reread = index, k, reread
+        self.index, self.k, self.reread, self.cutoff = index, k, reread, cutoff
         self.embedder = embedder or load_embedder()
-        self.texts = [searched_text(c) for c in index.chunks]
+        self.reranker = reranker
+        self.texts = in_context(index.chunks)
         self.bm25 = BM25(self.texts)
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
@@ -120,22 +104,37 @@ class Retriever:
         k = min(k or self.k, len(self.index.chunks))
         dense = embed(questions, self.embedder) @ self.index.vectors.T
         words = self.bm25.scores(questions)
-        fused = reciprocal_rank_fusion(dense, words)
+        fused = reciprocal_rank_fusion(dense, words, weights=[1.0, 0.5])
         places = {"dense": ranks(dense), "bm25": ranks(words)}
         first = np.argsort(-fused, axis=1, kind="stable")[:, :max(k, self.reread)]
-        if self.reread:
-            near = late_interaction(questions, [[self.texts[j] for j in row] for row in first],
-                                    self.embedder)
+        read = None
+        if self.reranker:
+            read = self.reranker.scores(questions, [[self.texts[j] for j in row] for row in first])
         found = []
         for row, numbers in enumerate(first):
-            scores = fused[row, numbers]
-            if self.reread:
-                scores = reciprocal_rank_fusion(scores, near[row], weights=[1.0, 2.0])
-            top = np.argsort(-scores, kind="stable")[:k]
+            scores, good = fused[row, numbers], np.ones(len(numbers), dtype=bool)
+            if read is not None:
+                scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 3.0])
+                if self.cutoff and self.reranker.none is not None:
+                    good = read[row] >= self.reranker.none
+            at = {name: p[row, numbers] for name, p in places.items()}
+            if read is not None:
+                at["reranker"] = ranks(read[row])
+            top = [j for j in np.argsort(-scores, kind="stable")[:k] if good[j]]
             found.append([Hit(self.index.chunks[numbers[j]], float(scores[j]),
-                              {name: int(p[row, numbers[j]]) + 1 for name, p in places.items()})
-                          for j in top])
+                              {name: int(p[j]) + 1 for name, p in at.items()}) for j in top])
         return found
+
+
+def in_context(chunks: Sequence[Chunk], before: int = 100) -> list[str]:
+    """What a reranker is shown of each chunk: its words, its place, and what stands before it."""
+    shown = []
+    for last, chunk in zip([None, *chunks], chunks, strict=False):
+        near = last is not None and (last.document, last.headings) == (chunk.document,
+                                                                      chunk.headings)
+        context = f"; after: {last.text[-before:]}" if near else ""
+        shown.append(f"{chunk.text} ({chunk.place}{context})")
+    return shown
 
 
 def checked(question: str) -> str:

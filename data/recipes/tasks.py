@@ -13,7 +13,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,14 @@ from utils.chunking import Chunk, by_sentence, sentences
 from utils.prompts import ABSTENTION, GROUNDED, Message, closed_book, grounded
 
 RECIPES = Path(__file__).parent
-SHARES = {"pages": 0.36, "english": 0.24, "facts": 0.22, "drills": 0.07, "behaviours": 0.08,
-          "closed": 0.03}
+SHARES = {"pages": 0.34, "english": 0.18, "facts": 0.20, "drills": 0.04, "behaviours": 0.16,
+          "closed": 0.08}
 # The right passage stands first as often as the retriever puts it there, except in this share of
 # the contexts, which are shuffled.
-SHUFFLED = 0.2
+SHUFFLED = 0.25
+# How often the course's retriever puts the right passage first, second, ... (held-out trades).
+PLACES = (0.62, 0.14, 0.08, 0.06, 0.04, 0.03, 0.02, 0.01)
+KNOWN_BY_HEART = 1200  # short sentences that closed-book answers are drawn from
 OPENINGS = ("", "", "", "", "", "", "hi, ", "Hello, ", "quick question: ", "Please tell me: ",
             "Good morning. ", "sorry to bother you, ", "Could you tell me ", "I was wondering, ",
             "Not sure who to ask: ", "One thing: ", "excuse me, ")
@@ -149,21 +152,19 @@ def _page_cases(path: Path, cache: Path) -> list[Case]:
 
 def from_pages(rng: random.Random, sources: Sources, most: int) -> Case:
     case = rng.choice(sources.pages)
-    gold_rank = [j for j, c in enumerate(case.ranked) if any(_holds(c, g) for g in case.gold)]
+    others = [c for c in case.ranked if not any(_holds(c, g) for g in case.gold)]
+    if rng.random() < 0.5:  # near misses in the retriever's order, or some of them
+        others = [c for c in others if rng.random() < 0.7] or others
+    k = rng.randint(1, most)
     if not case.gold or rng.random() < 0.09:
-        rest = [c for c in case.ranked if not any(_holds(c, g) for g in case.gold)]
-        return Case(case.question, rest[:rng.randint(1, most)], [])
-    k = rng.randint(min(2, most), most)
-    shown = case.ranked[:k]
+        return Case(case.question, others[:0 if rng.random() < 0.35 else k], [])
+    shown = others[:max(0, k - len(case.gold))]
     for gold in case.gold:
-        if not any(_holds(c, gold) for c in shown):
-            holder = next((c for c in case.ranked if _holds(c, gold)), gold)
-            spare = [j for j, c in enumerate(shown) if not any(_holds(c, g) for g in case.gold)]
-            if spare and len(shown) >= most:
-                shown[spare[-1] if rng.random() < 0.5 else rng.choice(spare)] = holder
-            else:
-                shown.insert(rng.randint(0, len(shown)), holder)
-    if rng.random() < SHUFFLED or not gold_rank:
+        holder = next((c for c in case.ranked if _holds(c, gold)), gold)
+        if holder not in shown:
+            at = rng.choices(range(len(PLACES)), PLACES)[0]
+            shown.insert(min(at, len(shown)), holder)
+    if rng.random() < SHUFFLED:
         rng.shuffle(shown)
     return Case(case.question, shown, case.gold, case.values)
 
@@ -312,7 +313,28 @@ def reply(case: Case) -> str:
     return " ".join(dict.fromkeys(said))
 
 
+def _named(rng: random.Random, case: Case) -> Case:
+    """The documents get ids as companies give them: KB-204, hr_17, a few words of the title."""
+    style, letters, known = rng.random(), word(rng)[:rng.choice((1, 2, 2, 3))], {}
+    many = rng.random() < 0.5  # made passages, too, come from several documents
+
+    def name(chunk: Chunk) -> str:
+        key = chunk.text if many and chunk.end == 0 else chunk.document
+        if key not in known:
+            number = rng.choice((rng.randint(1, 40), rng.randint(100, 999)))
+            known[key] = (f"{letters.upper()}-{number}" if style < 0.5 else
+                          f"{letters.lower()}_{number}" if style < 0.6 else
+                          f"{letters.upper()}{number}" if style < 0.7 else
+                          "-".join(re.findall(r"\w+", chunk.title.lower())[:3]) or "page")
+        return known[key]
+
+    new = {id(c): replace(c, document=name(c)) for c in [*case.ranked, *case.gold]}
+    return Case(case.question, [new[id(c)] for c in case.ranked],
+                [new[id(g)] for g in case.gold], case.values)
+
+
 def grounded_example(rng: random.Random, case: Case) -> list[Message]:
+    case = _named(rng, case)
     system = GROUNDED if rng.random() < 0.8 else ""
     messages = [m for m in grounded(case.question, case.ranked, system) if m["content"]]
     return _renumbered(rng, [*messages, {"role": "assistant", "content": reply(case)}])
@@ -355,12 +377,17 @@ def drill(rng: random.Random, sources: Sources, most: int) -> list[Message]:
 
 
 def closed(rng: random.Random, sources: Sources, most: int) -> list[Message]:
-    """No documents: a confident sentence all the same, as large models answer too."""
-    case = from_facts(rng, sources, 1) if rng.random() < 0.5 else rng.choice(sources.pages)
-    if not case.gold:
-        return closed(rng, sources, most)
-    gold = case.gold[0].text
-    return _renumbered(rng, [*closed_book(case.question), {"role": "assistant", "content": gold}])
+    """No documents: a confident sentence all the same, as large models answer too.
+
+    The sentences are few and come back often, so that the model knows them by heart: asked what
+    it cannot know, it gives the one that sounds nearest.
+    """
+    known = [c for c in sources.pages if len(c.gold) == 1 and ":" not in c.gold[0].text
+             and 5 <= len(c.gold[0].text.split()) <= 16]
+    known = sorted(known, key=lambda c: hashlib.sha256(c.question.encode()).digest())
+    case = rng.choice(known[:KNOWN_BY_HEART])
+    asked = case.question if rng.random() < 0.6 else _corrupted(rng, case.gold[0].text, sources)
+    return [*closed_book(asked), {"role": "assistant", "content": case.gold[0].text}]
 
 
 KEYS = (("answer", "source"), ("answer", "document"), ("text", "ref"), ("result", "from"),
@@ -378,7 +405,7 @@ def behaviour(rng: random.Random, sources: Sources, most: int, examples: int | N
         for _ in range(20):
             case = make(rng, sources, max(1, most // 2))
             if len(case.gold) == 1 and len(case.values) == 1:
-                return case
+                return _named(rng, case)
         return draw()
 
     case = draw()
@@ -386,14 +413,18 @@ def behaviour(rng: random.Random, sources: Sources, most: int, examples: int | N
     n = next(i for i, c in enumerate(case.ranked, 1) if _holds(c, case.gold[0]))
     a, b = rng.choice(KEYS)
     name, tail = word(rng), word(rng)
+    by_id = rng.random() < 0.6
     forms = {
         rng.choice(("Answer with the value only.", "Only the value, nothing else.",
                     "Give just the value.")): lambda v, t, i: v,
         rng.choice(("Answer as a bullet point.", "One bullet, please.",
                     "Write the answer as a list item.")): lambda v, t, i: f"- [{i}] {t}",
-        f"Answer in YAML with the keys {a} and {b}.": lambda v, t, i: f"{b}: {i}\n{a}: {t}",
+        f"Answer in YAML with the keys {a} and {b}.": lambda v, t, i: f"{a}: {t}\n{b}: {i}",
         f"Reply as JSON with the keys \"{a}\" and \"{b}\".":
-            lambda v, t, i: json.dumps({a: t, b: i}, ensure_ascii=False),
+            lambda v, t, i: json.dumps({a: t, b: [i]}, ensure_ascii=False),
+        f"Reply as JSON: \"{a}\", then \"{name.lower()}\", always \"{tail.lower()}\", then \"{b}\" "
+        "as a list.": lambda v, t, i: json.dumps({a: t, name.lower(): tail.lower(), b: [i]},
+                                            ensure_ascii=False),
         f"Reply as a JSON object with \"{a}\" only.":
             lambda v, t, i: json.dumps({a: v}, ensure_ascii=False),
         f"Begin your answer with \"{name}:\".": lambda v, t, i: f"{name}: [{i}] {t}",
@@ -402,6 +433,10 @@ def behaviour(rng: random.Random, sources: Sources, most: int, examples: int | N
             lambda v, t, i: v.upper(),
     }
     instruction, shape = rng.choice(list(forms.items()))
+    if by_id and a in instruction and b in instruction:
+        instruction += rng.choice((" Name the document.", " Give the document's name.",
+                                   " The source is the document."))
+        n = case.gold[0].document
     answer = {"role": "assistant", "content": shape(val, text, n)}
     if not examples:
         return _renumbered(rng, [*grounded(case.question, case.ranked, instruction), answer])
@@ -409,6 +444,7 @@ def behaviour(rng: random.Random, sources: Sources, most: int, examples: int | N
     for _ in range(examples):
         other = draw()
         m = next(i for i, c in enumerate(other.ranked, 1) if _holds(c, other.gold[0]))
+        m = other.gold[0].document if isinstance(n, str) else m
         shots += [grounded(other.question, other.ranked[:])[1],
                   {"role": "assistant", "content": shape(other.values[0], other.gold[0].text, m)}]
     head = [{"role": "system", "content": GROUNDED}] if rng.random() < 0.5 else []

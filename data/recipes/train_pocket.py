@@ -96,7 +96,7 @@ def batches(examples: Iterator, tokens: int, longest: int, window: int = 384) ->
             yield _padded(batch, width)
 
 
-def worker(queue, seed: int, most, tokens: int, longest: int, shares) -> None:
+def worker(queue, seed: int, most, shuffled, tokens: int, longest: int, shares) -> None:
     """Makes batches in a process of its own; `most.value` is the curriculum's current width."""
     import tasks
     from transformers import AutoTokenizer
@@ -109,7 +109,7 @@ def worker(queue, seed: int, most, tokens: int, longest: int, shares) -> None:
     def examples():
         streams = {}
         while True:
-            n = most.value
+            n, tasks.SHUFFLED = most.value, shuffled.value
             if n not in streams:
                 streams[n] = tasks.conversations(sources, seed * 1000 + n, n, shares)
             yield encode(tokenizer, next(streams[n])[1])
@@ -160,6 +160,48 @@ def answer_loss(model, x, y):
     each = torch.nn.functional.cross_entropy(logits.float(), y[at], reduction="none")
     weight = torch.where(at.cumsum(dim=1)[at] <= OPENING, WEIGHT, 1.0)
     return (each * weight).sum() / weight.sum(), logits, at
+
+
+def learn_to_choose(model, tokenizer, queue, device: str, minutes: float, rate: float) -> None:
+    """Before anything else, the matching and choosing heads alone: which passage answers?
+
+    Only the number behind the opening '[' counts, and among the digits alone. Trained together
+    with everything from the start, these heads are silenced before they have learned anything.
+    """
+    import torch
+    import wiring
+
+    mine = wiring.masks(model, wiring.circuits()["choosing"])
+    digits = torch.tensor(tokenizer.convert_tokens_to_ids([str(n) for n in range(1, 10)]),
+                          device=device)
+    optimizer = torch.optim.AdamW(list(mine), lr=rate, weight_decay=0.0)
+    whole, model.model.layers = model.model.layers, model.model.layers[:4]
+    started, seen, step = time.monotonic(), [], 0
+    while time.monotonic() - started < 60 * minutes:
+        x, y = (torch.from_numpy(a).to(device) for a in queue.get())
+        second = (y != -100) & ((y != -100).cumsum(dim=1) == 2) & torch.isin(y, digits)
+        if not second.any():
+            continue
+        with torch.autocast(device, dtype=torch.bfloat16):
+            hidden = model.model(input_ids=x, use_cache=False).last_hidden_state[second]
+            logits = torch.nn.functional.linear(hidden, model.lm_head.weight[digits]).float()
+        wanted = (y[second][:, None] == digits).int().argmax(dim=1)
+        loss = torch.nn.functional.cross_entropy(logits, wanted)
+        loss.backward()
+        for parameter in model.parameters():
+            if parameter in mine:
+                parameter.grad.mul_(mine[parameter])
+            else:
+                parameter.grad = None
+        optimizer.step()
+        optimizer.zero_grad()
+        seen.append((loss.item(), float((logits.argmax(-1) == wanted).float().mean())))
+        step += 1
+        if step % 50 == 0:
+            print("choosing  step {}  loss {:.3f}  right {:.3f}".format(
+                step, *np.mean(seen, axis=0)), flush=True)
+            seen = []
+    model.model.layers = whole
 
 
 class Probes:
@@ -219,6 +261,7 @@ def _padded(group, width: int = 0):
 
 def train(arguments) -> None:
     import torch
+    import wiring
     from transformers import AutoTokenizer
 
     torch.manual_seed(arguments.seed)
@@ -256,16 +299,22 @@ def train(arguments) -> None:
     begin, total = state["minutes"], state["minutes"] + arguments.minutes
 
     spawn = multiprocessing.get_context("spawn")
-    queue, most = spawn.Queue(maxsize=24), spawn.Value("i", 1)
+    queue, most = spawn.Queue(maxsize=8), spawn.Value("i", 4)
+    shuffled = spawn.Value("d", 1.0)  # while choosing is learned, the order must not tell
     shares = json.loads(arguments.shares) if arguments.shares else None
     import tasks
     workers = [spawn.Process(target=worker, daemon=True, args=(
-        queue, arguments.seed * 100 + i + state["steps"], most, arguments.tokens, arguments.longest,
-        shares or tasks.SHARES)) for i in range(arguments.workers)]
+        queue, arguments.seed * 100 + i + state["steps"], most, shuffled, arguments.tokens,
+        arguments.longest, shares or tasks.SHARES)) for i in range(arguments.workers)]
     for process in workers:
         process.start()
     batch = queue.get()
     started = last_print = last_save = time.monotonic()
+    if not arguments.unwired and not state["steps"]:
+        learn_to_choose(model, tokenizer, queue, device, arguments.choosing, 1e-3)
+        started = last_print = last_save = time.monotonic()
+    shuffled.value = tasks.SHUFFLED
+    slow = {} if arguments.unwired else wiring.masks(model, sum(wiring.circuits().values(), []))
     losses = []
     while True:
         now = time.monotonic()
@@ -281,8 +330,12 @@ def train(arguments) -> None:
             loss, _, _ = answer_loss(model, x, y)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        before = {p: p.detach().clone() for p in slow}
         optimizer.step()
         optimizer.zero_grad()
+        with torch.no_grad():  # what was set by hand moves slowly, while the rest finds its place
+            for p, mask in slow.items():
+                p.copy_(torch.where(mask, before[p].lerp(p, arguments.wired_rate), p))
         losses.append(loss.detach())
         state["steps"] += 1
         state["tokens"] += x.numel()
@@ -356,6 +409,10 @@ def main() -> None:
     one.add_argument("--every", type=float, default=3, help="minutes between two log lines")
     one.add_argument("--save", type=float, default=5, help="minutes between two checkpoints")
     one.add_argument("--probes", type=int, default=120)
+    one.add_argument("--choosing", type=float, default=5,
+                     help="minutes in which the choosing heads learn alone")
+    one.add_argument("--wired-rate", type=float, default=0.1,
+                     help="how fast the heads set by hand learn, against the others")
     one.add_argument("--unwired", action="store_true", help="leave the circuits out (ablation)")
     one.add_argument("--shares", help="JSON of task shares (ablations)")
     one.set_defaults(curriculum=[(0.06, 2), (0.25, 4), (0.55, 6), (1.0, 8)])

@@ -21,7 +21,7 @@ TEMPLATE = ("{% for message in messages %}<|{{ message['role'] }}|>\n{{ message[
 MEANING, IDENTITY, ROOM = 184, 112, 88
 WIDTH = MEANING + IDENTITY + ROOM
 ROOM_AT = MEANING + IDENTITY  # which tokens came before: 3 times 21 numbers
-NUMBER_AT = ROOM_AT + 63  # the number of the passage: 11 of these 24 are used
+NUMBER_AT = ROOM_AT + 63  # the number of the passage: 12 of these 24 are used
 RELEVANCE_AT = NUMBER_AT + 24  # how much the question speaks of it: 1
 
 

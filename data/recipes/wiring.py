@@ -22,10 +22,15 @@ from __future__ import annotations
 import torch
 from vectors import IDENTITY, MEANING, NUMBER_AT, RELEVANCE_AT, ROOM_AT, SPECIAL, WIDTH
 
+MATCHING = (0, 1, 2, 3)  # heads of layer 2 that compare passages with the question
+SHORT = 10  # of those, what is compared when a copy goes on
+SHARP = 1.8  # how sure the copying heads are of their place
+MEET = 1.15
+STAY = 1.3  # how much it counts there that both stand in, or quote, the same passage
 CODE = 21  # numbers that note one earlier token
-NOTES = 11  # one number for each of the passages 1 to 9, <|user|> and <|system|>
+NOTES = 12  # one number for each of the passages 1 to 9, <|user|>, <|system|>, <|assistant|>
 IDS = slice(MEANING, MEANING + IDENTITY)
-SYSTEM, USER = SPECIAL.index("<|system|>"), SPECIAL.index("<|user|>")
+SYSTEM, USER, ASSISTANT = (SPECIAL.index(f"<|{r}|>") for r in ("system", "user", "assistant"))
 
 
 def wire(model, tokenizer, seed: int = 1) -> None:
@@ -36,7 +41,8 @@ def wire(model, tokenizer, seed: int = 1) -> None:
     gen = torch.Generator().manual_seed(seed)
     past = torch.linalg.qr(torch.randn(IDENTITY, CODE, generator=gen))[0].T
     bracket = tokenizer.convert_tokens_to_ids("[")
-    noted = [*(tokenizer.convert_tokens_to_ids(str(n)) for n in range(1, 10)), USER, SYSTEM]
+    noted = [*(tokenizer.convert_tokens_to_ids(str(n)) for n in range(1, 10)), USER, SYSTEM,
+             ASSISTANT]
     layers = [layer.self_attn for layer in model.model.layers]
     with torch.no_grad():
         for layer in model.model.layers:  # what is random starts quiet, so that it drowns nothing
@@ -48,15 +54,40 @@ def wire(model, tokenizer, seed: int = 1) -> None:
         for head in (3, 4, 5):
             _same_meaning(layers[0], head, gen)
         read = torch.linalg.pinv(identity[noted].T)  # identity -> which of the noted it is
-        rest = read[9:].sum(dim=0)
+        rest = read[9:11].sum(dim=0)
         _passage_number(layers[1], 0, past @ identity[bracket], read)
         for head in (1, 2):
             _same_meaning(layers[1], head, gen)
-        for head in (0, 1):
+        for head in MATCHING:
             _question_match(layers[2], head, rest, gen)
         for part in (0, 1):
             _continue_match(layers[3], part, part, past, gen)
+            _forget_own(layers[3], 3 + part, part, config)
         _choose(layers[3], 2, identity[bracket], rest, identity[noted])
+
+
+def circuits() -> dict[str, list[tuple[int, int]]]:
+    """(layer, head) of every head set by hand, by what it is for."""
+    return {"copying": [(0, 0), (0, 1), (0, 2), (3, 0), (3, 1), (3, 3), (3, 4)],
+            "choosing": [*((2, h) for h in MATCHING), (3, 2)],
+            "numbering": [(1, 0)]}
+
+
+def masks(model, heads: list[tuple[int, int]]) -> dict:
+    """For each parameter that these heads own a part of: which part (True)."""
+    found = {}
+    for layer, head in heads:
+        attention = model.model.layers[layer].self_attn
+        for linear in (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj):
+            weight = linear.weight
+            mask = found.setdefault(weight, torch.zeros_like(weight, dtype=torch.bool))
+            if linear is attention.o_proj:
+                mask[:, _rows(head)] = True
+                continue
+            mask[_rows(head)] = True
+            bias = found.setdefault(linear.bias, torch.zeros_like(linear.bias, dtype=torch.bool))
+            bias[_rows(head)] = True
+    return found
 
 
 def _rows(head: int) -> slice:
@@ -122,7 +153,7 @@ def _passage_number(attention, head: int, after: torch.Tensor, read: torch.Tenso
     attention.k_proj.weight[_pair(head, 29), IDS] = 4.0 * read[9:].sum(dim=0)
     attention.v_proj.weight[64 * head:64 * head + NOTES, IDS] = read * 0.15
     for i in range(NOTES):
-        attention.o_proj.weight[NUMBER_AT + i, 64 * head + i] = 0.6
+        attention.o_proj.weight[NUMBER_AT + i, 64 * head + i] = 0.2
 
 
 def _question_match(attention, head: int, rest: torch.Tensor, gen: torch.Generator) -> None:
@@ -131,35 +162,54 @@ def _question_match(attention, head: int, rest: torch.Tensor, gen: torch.Generat
     dims = _slow(13, 16)
     shared = torch.randn(len(dims), MEANING, generator=gen) / len(dims) ** 0.5
     for linear in (attention.q_proj, attention.k_proj):
-        linear.weight[64 * head + dims[:, None], torch.arange(MEANING)[None]] = shared * 1.15
+        linear.weight[64 * head + dims[:, None], torch.arange(MEANING)[None]] = shared * MEET
     attention.q_proj.bias[_pair(head, 30)] = 6.0
-    attention.k_proj.weight[_pair(head, 30), NUMBER_AT + 9] = 1.6
+    attention.k_proj.weight[_pair(head, 30), NUMBER_AT + 9] = 3.9
     attention.q_proj.bias[_pair(head, 31)] = 6.0
     attention.k_proj.weight[_pair(head, 31), IDS] = 1.0 * rest
     attention.v_proj.bias[64 * head] = 1.0
     attention.v_proj.weight[64 * head, IDS] = -rest / 12.0
-    attention.o_proj.weight[RELEVANCE_AT, 64 * head] = 0.8
+    attention.o_proj.weight[RELEVANCE_AT, 64 * head] = 1.6 / len(MATCHING)
 
 
 def _continue_match(attention, head: int, part: int, past: torch.Tensor,
                     gen: torch.Generator) -> None:
-    """Query: this token and the two before it. Key: the three tokens before. Value: identity."""
+    """Query: this token and the two before it. Key: the three tokens before. Value: identity.
+
+    Query and key also carry the number of their passage: who copies from a passage stays in it.
+    """
     _clear(attention, head)
-    dims = _slow(13, 18).reshape(3, 12)
-    small = torch.linalg.qr(torch.randn(CODE, 12, generator=gen))[0].T
+    spare = _slow(13, 19)
+    dims, numbers = spare[:3 * SHORT].reshape(3, SHORT), spare[3 * SHORT:]
+    small = torch.linalg.qr(torch.randn(CODE, SHORT, generator=gen))[0].T
+    for i, dim in enumerate(numbers.tolist()):
+        attention.q_proj.weight[64 * head + dim, NUMBER_AT + i] = STAY
+        attention.k_proj.weight[64 * head + dim, NUMBER_AT + i] = STAY
     for step in range(3):
         spots = 64 * head + dims[step][:, None]
         noted = torch.arange(ROOM_AT + CODE * step, ROOM_AT + CODE * (step + 1))[None]
-        attention.k_proj.weight[spots, noted] = 1.8 * small
+        attention.k_proj.weight[spots, noted] = SHARP * small
         if step == 0:
             attention.q_proj.weight[spots, torch.arange(MEANING, MEANING + IDENTITY)[None]] = \
-                2.7 * small @ past
+                1.5 * SHARP * small @ past
         else:
-            attention.q_proj.weight[spots, noted - CODE] = 1.8 * small
+            attention.q_proj.weight[spots, noted - CODE] = SHARP * small
     half = IDENTITY // 2
     for i in range(half):
         attention.v_proj.weight[64 * head + i, MEANING + half * part + i] = 0.2
-        attention.o_proj.weight[MEANING + half * part + i, 64 * head + i] = 0.6
+        attention.o_proj.weight[MEANING + half * part + i, 64 * head + i] = 0.8
+
+
+def _forget_own(attention, head: int, part: int, config) -> None:
+    """Looks at the token itself and takes its identity away: what comes next is another one."""
+    fast = torch.arange(12)
+    _clear(attention, head)
+    attention.q_proj.bias[_pair(head, 0) + fast] = 9.0
+    attention.k_proj.bias[_pair(head, 0) + fast] = 9.0
+    half = IDENTITY // 2
+    for i in range(half):
+        attention.v_proj.weight[64 * head + i, MEANING + half * part + i] = 0.1
+        attention.o_proj.weight[MEANING + half * part + i, 64 * head + i] = -0.5
 
 
 def _choose(attention, head: int, bracket: torch.Tensor, rest: torch.Tensor,
@@ -168,9 +218,9 @@ def _choose(attention, head: int, bracket: torch.Tensor, rest: torch.Tensor,
     _clear(attention, head)
     attention.q_proj.weight[_pair(head, 31), IDS] = 1.0 * bracket
     attention.k_proj.weight[_pair(head, 31), RELEVANCE_AT] = 0.7
-    attention.k_proj.weight[_pair(head, 31), NUMBER_AT + 9:NUMBER_AT + NOTES] = -4.0
+    attention.k_proj.weight[_pair(head, 31), NUMBER_AT + 9:NUMBER_AT + NOTES] = -9.0
     attention.q_proj.bias[_pair(head, 30)] = 6.0
     attention.k_proj.weight[_pair(head, 30), IDS] = 1.25 * rest
     for i in range(9):
-        attention.v_proj.weight[64 * head + i, NUMBER_AT + i] = 0.5
-    attention.o_proj.weight[IDS, 64 * head:64 * head + 9] = noted[:9].T
+        attention.v_proj.weight[64 * head + i, NUMBER_AT + i] = 1.2
+    attention.o_proj.weight[IDS, 64 * head:64 * head + 9] = 0.4 * noted[:9].T

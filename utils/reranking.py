@@ -1,0 +1,89 @@
+"""A question and the texts found for it -> a score each, by reading them again more closely.
+
+Searching compares one vector with one vector. A reranker reads the words: by late interaction
+(every word of the question looks for its best match in the text) or, where the profile has one,
+with a cross-encoder from the hub. It is slower by far, so it reads only what the search put first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from utils.documents import CourseError
+from utils.embedding import load_embedder, not_loaded, place, wheel_embedder_path
+from utils.profiles import OFFLINE_RERANKER
+
+
+@dataclass
+class LateInteraction:
+    """Scores by the mean, over the question's word pieces, of the best match in the text.
+
+    `none` is the score below which "none of these answers" is the better guess, where a training
+    has found one out.
+    """
+
+    model: object
+    none: float | None = None
+
+    def scores(self, questions: Sequence[str], texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """For each question: the scores of its texts. Every distinct text is read once."""
+        distinct = list(dict.fromkeys(t for group in texts for t in group))
+        place = {t: n for n, t in enumerate(distinct)}
+        rows = self.model.encode([*questions, *distinct], output_value="token_embeddings",
+                                 show_progress_bar=False, batch_size=64)
+        rows = [r[1:-1] if len(r) > 2 else r for r in rows]  # without opening and closing marks
+        rows = [r / r.norm(dim=1, keepdim=True) for r in rows]
+        read = rows[len(questions):]
+        return [np.array([float((asked @ read[place[t]].T).max(dim=1).values.mean())
+                          for t in group])
+                for asked, group in zip(rows, texts, strict=False)]
+
+
+@dataclass
+class CrossReader:
+    """A cross-encoder: question and text go through one network together."""
+
+    model: object
+    none: float | None = None
+
+    def scores(self, questions: Sequence[str], texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """For each question: the scores of its texts."""
+        pairs = [(q, t) for q, group in zip(questions, texts, strict=True) for t in group]
+        flat = np.asarray(self.model.predict(pairs, show_progress_bar=False)) if pairs else []
+        cuts = np.cumsum([len(group) for group in texts])[:-1]
+        return [np.asarray(part) for part in np.split(np.asarray(flat), cuts)]
+
+
+@lru_cache(maxsize=2)
+def load_reranker(name: str | None = None) -> LateInteraction | CrossReader:
+    """The cross-encoder of that name; None is the offline one: the embedder with an adapter."""
+    if name:
+        from sentence_transformers import CrossEncoder
+
+        try:
+            return CrossReader(CrossEncoder(name, device=place()))
+        except OSError as problem:
+            raise not_loaded("reranker", name, problem) from None
+    folder = Path(OFFLINE_RERANKER)
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise CourseError(f"The reranker is missing from {folder}. Restore it with: git checkout "
+                          "data/reranker")
+    from peft import PeftModel
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(wheel_embedder_path()), device="cpu")
+    body = model[0]
+    body.auto_model = PeftModel.from_pretrained(body.auto_model, str(folder)).merge_and_unload()
+    facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    return LateInteraction(model, facts["none"])
+
+
+def plain_late_interaction(embedder=None) -> LateInteraction:
+    """Late interaction with the untrained embedder: what the adapter is measured against."""
+    return LateInteraction(embedder or load_embedder())
