@@ -29,9 +29,10 @@ SHARES = {"pages": 0.34, "english": 0.18, "facts": 0.20, "drills": 0.04, "behavi
 # The right passage stands first as often as the retriever puts it there, except in this share of
 # the contexts, which are shuffled.
 SHUFFLED = 0.25
+MADE_SHUFFLED = 0.75  # made contexts have no retriever's order: there the words must tell
 # How often the course's retriever puts the right passage first, second, ... (held-out trades).
 PLACES = (0.62, 0.14, 0.08, 0.06, 0.04, 0.03, 0.02, 0.01)
-KNOWN_BY_HEART = 1200  # short sentences that closed-book answers are drawn from
+KNOWN_BY_HEART = 300  # short sentences that closed-book answers are drawn from
 OPENINGS = ("", "", "", "", "", "", "hi, ", "Hello, ", "quick question: ", "Please tell me: ",
             "Good morning. ", "sorry to bother you, ", "Could you tell me ", "I was wondering, ",
             "Not sure who to ask: ", "One thing: ", "excuse me, ")
@@ -195,7 +196,7 @@ def from_english(rng: random.Random, sources: Sources, most: int) -> Case:
     chunks = [Chunk(place, place, head, 0, 0, t) for t in ranked]
     gold = next(c for c in chunks if c.text == parts[at])
     shown = chunks[:rng.randint(min(2, most), most)]
-    if rng.random() < SHUFFLED:
+    if rng.random() < MADE_SHUFFLED:
         rng.shuffle(shown)
     if rng.random() < 0.08:
         return Case(question, [c for c in shown if c is not gold] or chunks[-2:-1], [])
@@ -266,7 +267,7 @@ def from_facts(rng: random.Random, sources: Sources, most: int, size: int | None
     question = rng.choice(OPENINGS) + question if rng.random() < 0.4 else question
     missing = rng.random() < 0.12 and others and not size
     shown = others if missing else [gold, *others]
-    if size or rng.random() < SHUFFLED:
+    if size or rng.random() < MADE_SHUFFLED:
         rng.shuffle(shown)
     return Case(question, shown, [] if missing else [gold], (val,))
 

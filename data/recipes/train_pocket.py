@@ -30,6 +30,7 @@ import numpy as np  # noqa: E402
 WORK = Path(__file__).resolve().parents[2] / "build" / "pocket"
 HELD_OUT = ("theatre", "thermostat", "vet")  # trades never trained on: the probes ask about them
 VOCABULARY = 12_288
+CHOOSING = {"pages": 0.45, "english": 0.2, "facts": 0.25, "drills": 0.1}  # while that is learned
 
 
 def sources_without_probes():
@@ -106,13 +107,17 @@ def worker(queue, seed: int, most, shuffled, tokens: int, longest: int, shares) 
     sources, _ = sources_without_probes()
     random.seed(seed)
 
+    usual = tasks.SHUFFLED, tasks.MADE_SHUFFLED
+
     def examples():
         streams = {}
         while True:
-            n, tasks.SHUFFLED = most.value, shuffled.value
-            if n not in streams:
-                streams[n] = tasks.conversations(sources, seed * 1000 + n, n, shares)
-            yield encode(tokenizer, next(streams[n])[1])
+            n, blind = most.value, bool(shuffled.value)
+            tasks.SHUFFLED, tasks.MADE_SHUFFLED = (1.0, 1.0) if blind else usual
+            if (n, blind) not in streams:
+                streams[n, blind] = tasks.conversations(sources, seed * 1000 + n, n,
+                                                        CHOOSING if blind else shares)
+            yield encode(tokenizer, next(streams[n, blind])[1])
 
     for batch in batches(examples(), tokens, longest):
         queue.put(batch)
@@ -177,7 +182,8 @@ def learn_to_choose(model, tokenizer, queue, device: str, minutes: float, rate: 
     optimizer = torch.optim.AdamW(list(mine), lr=rate, weight_decay=0.0)
     whole, model.model.layers = model.model.layers, model.model.layers[:4]
     started, seen, step = time.monotonic(), [], 0
-    while time.monotonic() - started < 60 * minutes:
+    while (done := (time.monotonic() - started) / (60 * minutes)) < 1:
+        optimizer.param_groups[0]["lr"] = rate * (0.525 + 0.475 * math.cos(math.pi * done))
         x, y = (torch.from_numpy(a).to(device) for a in queue.get())
         second = (y != -100) & ((y != -100).cumsum(dim=1) == 2) & torch.isin(y, digits)
         if not second.any():
@@ -202,6 +208,16 @@ def learn_to_choose(model, tokenizer, queue, device: str, minutes: float, rate: 
                 step, *np.mean(seen, axis=0)), flush=True)
             seen = []
     model.model.layers = whole
+
+
+def keep_still(model) -> None:
+    """What the choosing heads stand on stays as it is: the vectors and the layers below them.
+
+    Left free, these move within a hundred steps, and the heads compare what no longer is there.
+    """
+    for part in (model.model.embed_tokens, *model.model.layers[:3],
+                 model.model.layers[3].input_layernorm):
+        part.requires_grad_(False)
 
 
 class Probes:
@@ -300,7 +316,7 @@ def train(arguments) -> None:
 
     spawn = multiprocessing.get_context("spawn")
     queue, most = spawn.Queue(maxsize=8), spawn.Value("i", 4)
-    shuffled = spawn.Value("d", 1.0)  # while choosing is learned, the order must not tell
+    shuffled = spawn.Value("b", 1)  # while choosing is learned, the order must not tell
     shares = json.loads(arguments.shares) if arguments.shares else None
     import tasks
     workers = [spawn.Process(target=worker, daemon=True, args=(
@@ -313,7 +329,9 @@ def train(arguments) -> None:
     if not arguments.unwired and not state["steps"]:
         learn_to_choose(model, tokenizer, queue, device, arguments.choosing, 1e-3)
         started = last_print = last_save = time.monotonic()
-    shuffled.value = tasks.SHUFFLED
+    shuffled.value = 0
+    if not arguments.unwired:
+        keep_still(model)
     slow = {} if arguments.unwired else wiring.masks(model, sum(wiring.circuits().values(), []))
     losses = []
     while True:

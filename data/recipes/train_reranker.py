@@ -30,6 +30,7 @@ from pages import read_pages  # noqa: E402
 from utils.chunking import by_sentence  # noqa: E402
 from utils.embedding import embed, wheel_embedder_path  # noqa: E402
 from utils.index import searched_text  # noqa: E402
+from utils.profiles import EMBEDDER_HUB_ID  # noqa: E402
 from utils.retrieval import BM25, in_context, reciprocal_rank_fusion  # noqa: E402
 
 HELD_OUT = ("theatre", "thermostat", "vet")  # the trades that the pocket model's probes ask about
@@ -87,7 +88,7 @@ def save(adapters, base: Path, out: Path, rank: int, facts: dict) -> None:
             modules[name].lora_B["default"].weight.copy_(adapter.b)
     tuned.half().save_pretrained(out)
     config = json.loads((out / "adapter_config.json").read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = "sentence-transformers/all-MiniLM-L6-v2"
+    config["base_model_name_or_path"] = EMBEDDER_HUB_ID
     (out / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     (out / "README.md").unlink(missing_ok=True)
     (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
