@@ -98,9 +98,9 @@ def test_every_command_has_help_and_a_function(command, capsys):
     assert main([command, "--help"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"python3 -m utils {command}") and len(printed.splitlines()) >= 4
-    from utils import asking
+    from utils import app, asking, bench
 
-    assert callable(getattr(course, command, None) or getattr(asking, command))
+    assert any(callable(getattr(module, command, None)) for module in (course, asking, bench, app))
 
 
 @pytest.mark.parametrize(("word", "near"), [("rn", "run"), ("tests", "test"), ("jupyterlab", "lab"),
@@ -108,7 +108,8 @@ def test_every_command_has_help_and_a_function(command, capsys):
 def test_unknown_command_is_answered_with_the_nearest(word, near, capsys):
     assert main([word]) == 2
     assert capsys.readouterr().err == (f"There is no command '{word}'. Did you mean '{near}'? The "
-                                       "commands: run, test, lab, ask, exam, doctor, links.\n")
+                                       "commands: run, test, lab, ask, exam, app, bench, doctor, "
+                                       "links.\n")
 
 
 def test_the_module_can_be_called():

@@ -18,6 +18,8 @@ COMMANDS = {
     "lab": ("", "open JupyterLab on the course"),
     "ask": ('"…" [options]', "answer a question from the company's documents or your own folder"),
     "exam": ("[options]", "let a system sit an exam over any folder and question file"),
+    "app": ("[options]", "the assistant on a small page in the browser, with sources and trace"),
+    "bench": ("[--json OUT]", "measure what the course's stations cost beside direct calls"),
     "doctor": ("", "check Python, packages, memory, disk, GPU, and which profiles work here"),
     "links": ("OWNER/NAME", "write the repository's address into every link to it"),
 }
@@ -29,14 +31,24 @@ HELP = {
     "test": "Options after the word go to pytest: python3 -m utils test -k grading",
     "lab": "Ctrl-C in this terminal ends it.",
     "ask": "--docs DIR      Markdown, text, HTML or PDF; the company's documents if left out\n"
-           "--system NAME   rag (default), extractive, base\n"
+           "--system NAME   rag (default), extractive, base, prompted; tuned, hybrid_naive and\n"
+           "                hybrid once the notebooks have trained their adapters\n"
            "--trace         what was found, with scores, and what the model was shown",
     "exam": "--questions FILE.jsonl   a line: {\"id\", \"question\", \"answers\": [\"…\"], "
             "\"source\"}; \"answers\": [] is\n                         a question that the "
             "documents do not answer\n"
             "--docs DIR               the company's documents if left out\n"
-            "--system NAME            rag (default), extractive, base\n"
+            "--system NAME            rag (default), extractive, base, prompted, tuned,\n"
+            "                         hybrid_naive, hybrid\n"
             "--json OUT               writes the metrics and every answer with its grades",
+    "app": "--docs DIR      the company's documents if left out\n"
+           "--system NAME   hybrid (default where notebook 05 has trained its adapter), rag, …\n"
+           "--port N        any free port if left out\n"
+           "The page is served on 127.0.0.1 only; Ctrl-C in this terminal ends it.",
+    "bench": "Embedding, index, search and answers, each beside the libraries called directly, by "
+             "turns\nand as the median of the turns; each pair says whether the stations' own "
+             "code stays within\nits 10 %. About 2 minutes on 2 idle cores.\n"
+             "--json OUT               writes the table",
     "doctor": "Exit code 0 when the embedded profile works, 1 when something is in its way.",
     "links": "Without an address: prints the present one and checks that all links agree.",
 }
@@ -87,6 +99,14 @@ def act(command: str, rest: list[str]) -> int:
         from utils import asking
 
         return getattr(asking, command)(rest)
+    if command == "app":
+        from utils import app
+
+        return app.app(rest)
+    if command == "bench":
+        from utils import bench
+
+        return bench.bench(rest)
     from utils import course
 
     return getattr(course, command)(rest)

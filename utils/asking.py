@@ -11,6 +11,8 @@ import hashlib
 import json
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from utils import grading
@@ -18,6 +20,8 @@ from utils.assistant import SYSTEMS, Assistant, cited_documents, sit, system
 from utils.documents import CourseError, Document, load_documents
 from utils.environment import ROOT
 from utils.exam import METRICS, Sitting, load_questions
+from utils.index import too_long
+from utils.profiles import choose
 from utils.retrieval import checked
 
 COMPANY = ROOT / "data" / "company"
@@ -30,6 +34,17 @@ class _Parser(argparse.ArgumentParser):
         raise CourseError(f"{message[0].upper()}{message[1:]}. See: {self.prog} --help")
 
 
+@contextmanager
+def _notes() -> Iterator[None]:
+    """What the stations warn of is told in one line each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: _warn(str(message))
+        yield
+
+
+@_notes()
 def ask(words: list[str]) -> int:
     """Answers one question, with its citations, and with --trace how it came about."""
     parser = _Parser("python3 -m utils ask", add_help=False)
@@ -38,7 +53,7 @@ def ask(words: list[str]) -> int:
     parser.add_argument("--trace", action="store_true")
     arguments = parser.parse_args(words)
     question = checked(arguments.question)
-    documents = _documents(arguments.docs)
+    documents = load_documents(arguments.docs)
     assistant = _assistant(arguments, documents)
     if arguments.trace or assistant.generator is None:
         answer = assistant.answer(question)
@@ -61,6 +76,7 @@ def ask(words: list[str]) -> int:
     return 0
 
 
+@_notes()
 def exam(words: list[str]) -> int:
     """Lets a system sit an exam; prints its metrics and writes every answer with its grades."""
     parser = _Parser("python3 -m utils exam", add_help=False)
@@ -69,7 +85,7 @@ def exam(words: list[str]) -> int:
     parser.add_argument("--json")
     arguments = parser.parse_args(words)
     questions = load_questions(arguments.questions)
-    documents = _documents(arguments.docs)
+    documents = load_documents(arguments.docs)
     assistant = _assistant(arguments, documents)
     absent = sorted({s for q in questions for s in q.source} - {d.id for d in documents})
     if absent:
@@ -107,16 +123,15 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", default="rag", choices=list(SYSTEMS))
 
 
-def _documents(folder: str) -> list[Document]:
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: _warn(str(message))
-        return load_documents(folder)
-
-
 def _assistant(arguments, documents: list[Document]) -> Assistant:
-    key = hashlib.sha256(str(Path(arguments.docs).resolve()).encode()).hexdigest()[:12]
-    return system(arguments.system, documents,
+    profile = choose()
+    place = f"{Path(arguments.docs).resolve()} {profile.embedder}"  # each embedder has its own
+    key = hashlib.sha256(place.encode()).hexdigest()[:12]
+    made = system(arguments.system, documents, profile,
                   index_file=ROOT / "build" / "indexes" / f"{key}.npz")
+    if made.retriever:
+        too_long(made.retriever.index.chunks, made.retriever.embedder)  # warns of them
+    return made
 
 
 def _warn(text: str) -> None:

@@ -38,7 +38,26 @@ def load_embedder(name: str | None = None):
     """The sentence-transformers model of that name or path; None is the offline one."""
     from sentence_transformers import SentenceTransformer
 
-    return SentenceTransformer(str(name or wheel_embedder_path()), device=None if name else "cpu")
+    if name is None:
+        return SentenceTransformer(str(wheel_embedder_path()), device="cpu")
+    try:
+        return SentenceTransformer(str(name), device=place())
+    except OSError as problem:
+        raise not_loaded("embedder", name, problem) from None
+
+
+def place() -> str:
+    """Where the hub's models run: an NVIDIA GPU, else the CPU (a Mac's GPU computes otherwise)."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def not_loaded(what: str, name: str, problem: Exception) -> CourseError:
+    """The libraries' first line, and the way out."""
+    reason = (str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip(".")
+    return CourseError(f"The {what} {name} could not be loaded: {reason}. The profile 'embedded' "
+                       "needs no download.")
 
 
 def embed(texts: list[str], model=None, batch: int = 64) -> np.ndarray:

@@ -6,12 +6,16 @@ the left, longest questions first. What the messages say is the business of `pro
 
 from __future__ import annotations
 
+import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from utils.documents import CourseError
+from utils.embedding import not_loaded
 from utils.profiles import Profile
 from utils.prompts import Message
 
@@ -34,7 +38,7 @@ class Generator:
         """One reply a conversation, in their order; generated in batches of like length."""
         import torch
 
-        prompts = [self.prompt(c) for c in conversations]
+        prompts = [self._fitted(c, max_new_tokens) for c in conversations]
         lengths = [len(self._ids(p)) for p in prompts]
         order = sorted(range(len(prompts)), key=lambda i: -lengths[i])
         batches = [order[i:i + self.batch] for i in range(0, len(order), self.batch)]
@@ -62,15 +66,26 @@ class Generator:
         from transformers import TextIteratorStreamer
 
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        inputs = self.tokenizer(self.prompt(messages), return_tensors="pt", truncation=True,
-                                max_length=self.longest - max_new_tokens,
+        inputs = self.tokenizer(self._fitted(messages, max_new_tokens), return_tensors="pt",
+                                truncation=True, max_length=self.longest - max_new_tokens,
                                 add_special_tokens=False, return_token_type_ids=False)
         settings = {**inputs.to(self.model.device), "max_new_tokens": max_new_tokens,
                     "do_sample": False, "streamer": streamer, "pad_token_id": self._pad()}
-        thread = threading.Thread(target=self.model.generate, kwargs=settings, daemon=True)
+        failures: list[Exception] = []
+
+        def write() -> None:
+            try:
+                self.model.generate(**settings)
+            except Exception as problem:  # or the reader would wait for ever
+                failures.append(problem)
+                streamer.end()
+
+        thread = threading.Thread(target=write, daemon=True)
         thread.start()
         yield from streamer
         thread.join()
+        if failures:
+            raise failures[0]
 
     def prompt(self, messages: Sequence[Message]) -> str:
         """The messages as the text this model was trained on, ready for its reply."""
@@ -80,6 +95,23 @@ class Generator:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """How many tokens the model reads for these messages."""
         return len(self._ids(self.prompt(messages)))
+
+    def _fitted(self, messages: Sequence[Message], max_new_tokens: int) -> str:
+        """The prompt; of one longer than the model reads, the last message's end is left out."""
+        prompt, room = self.prompt(messages), self.longest - max_new_tokens
+        size = len(self._ids(prompt))
+        if size <= room:
+            return prompt
+        *before, last = messages
+        words = self._ids(last["content"])
+        kept = len(words) - (size - room) - 8  # where it is cut, tokens may come out otherwise
+        if kept < 1:
+            raise CourseError(f"The prompt has {size:,} tokens before its question ends, and the "
+                              f"model reads {room:,}. Show it fewer or shorter examples.")
+        warnings.warn(f"A prompt has {size:,} tokens and the model reads {room:,}: the end of its "
+                      "last message is left out. Ask shorter, or show it fewer or shorter "
+                      "passages.", stacklevel=4)
+        return self.prompt([*before, {**last, "content": self.tokenizer.decode(words[:kept])}])
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -92,6 +124,7 @@ class Generator:
 def load_generator(profile: Profile, threads: int | None = None) -> Generator:
     """The profile's chat model in the precision its machine has."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if threads:
@@ -104,18 +137,20 @@ def load_generator(profile: Profile, threads: int | None = None) -> Generator:
     if cuda:
         options["device_map"] = {"": 0}
     if profile.load_in_4bit:
-        from transformers import BitsAndBytesConfig
-
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=precision())
+        options["quantization_config"] = four_bits()
     try:
         tokenizer = AutoTokenizer.from_pretrained(profile.generator)
         model = AutoModelForCausalLM.from_pretrained(profile.generator, **options).eval()
-    except OSError as problem:
-        reason = str(problem).strip().splitlines()[0]
-        raise CourseError(f"The model {profile.generator} could not be loaded: {reason} The "
-                          "profile 'embedded' needs no download.") from None
+    except (OSError, ValueError, SafetensorError) as problem:
+        if Path(profile.generator).is_dir():
+            raise CourseError(f"The model folder {profile.generator} is damaged or incomplete: "
+                              f"{str(problem).strip().splitlines()[0].rstrip('.')}. Copy it anew; "
+                              "the course's own comes back with: git checkout data/pocket_model"
+                              ) from None
+        raise not_loaded("model", profile.generator, problem) from None
+    if not tokenizer.chat_template:
+        raise CourseError(f"The model {profile.generator} has no chat template, so it cannot be "
+                          "asked in turns. Choose one trained for chat ('Instruct').")
     model.generation_config.temperature = model.generation_config.top_p = None
     model.generation_config.top_k = None
     return Generator(model, tokenizer, profile.batch, profile.longest)
@@ -127,6 +162,22 @@ def precision():
 
     real = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if real else torch.float16
+
+
+def four_bits():
+    """NF4 as in QLoRA: the weights in 4 bits, the computing in `precision()`."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    remedy = "Leave load_in_4bit out to load the model in 16 bits."
+    if not torch.cuda.is_available():
+        raise CourseError(f"Loading in 4 bits needs an NVIDIA GPU and this machine shows none. "
+                          f"{remedy}")
+    if find_spec("bitsandbytes") is None:
+        raise CourseError("Loading in 4 bits needs the package bitsandbytes. Install it with: "
+                          f"{sys.executable} -m pip install bitsandbytes. {remedy}")
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
+                              bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=precision())
 
 
 def _without_thinking(text: str) -> str:

@@ -13,6 +13,7 @@ import os
 import platform
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,8 @@ import numpy as np
 from utils.chunking import Chunk, Chunker, by_heading
 from utils.documents import CourseError, Document
 from utils.embedding import embed, load_embedder
+
+NO_TEXT = "The documents hold no text to index. Check what the folder contains."
 
 
 @dataclass
@@ -64,12 +67,12 @@ def build(documents: Sequence[Document], chunker: Chunker = by_heading, embedder
           name: str | None = None) -> Index:
     """A fresh index of the documents."""
     embedder = embedder or load_embedder()
+    checksums = _checksums(documents)
     chunks = [c for d in documents for c in chunker(d)]
     if not chunks:
-        raise CourseError("The documents hold no text to index. Check what the folder contains.")
+        raise CourseError(NO_TEXT)
     vectors = embed([searched_text(c) for c in chunks], embedder)
-    return Index(chunks, vectors, _name(embedder), name or _label(chunker),
-                 {d.id: d.checksum for d in documents})
+    return Index(chunks, vectors, _name(embedder), name or _label(chunker), checksums)
 
 
 def update(index: Index, documents: Sequence[Document], chunker: Chunker = by_heading,
@@ -77,6 +80,7 @@ def update(index: Index, documents: Sequence[Document], chunker: Chunker = by_he
     """The index of these documents, embedding only what is new or changed."""
     embedder = embedder or load_embedder()
     _same_embedder(index, embedder, "in memory")
+    checksums = _checksums(documents)
     now = {d.id: d for d in documents}
     added = [i for i in now if i not in index.checksums]
     changed = [i for i in now if i in index.checksums and index.checksums[i] != now[i].checksum]
@@ -85,26 +89,32 @@ def update(index: Index, documents: Sequence[Document], chunker: Chunker = by_he
     vectors = embed([searched_text(c) for c in fresh], embedder)
     stale = {*changed, *deleted}
     kept = [n for n, c in enumerate(index.chunks) if c.document not in stale]
+    if not kept and not fresh:
+        raise CourseError(NO_TEXT)
     made = Index([*(index.chunks[n] for n in kept), *fresh],
                  np.concatenate([index.vectors[kept], vectors]), index.embedder, index.chunker,
-                 {i: d.checksum for i, d in now.items()})
+                 checksums)
     return made, Changes(tuple(added), tuple(changed), tuple(deleted))
 
 
 def save(index: Index, path: str | Path) -> Path:
     """Writes the index to one file, replacing an older one only when it is complete."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     about = {"embedder": index.embedder, "chunker": index.chunker, "checksums": index.checksums,
              "dimension": int(index.vectors.shape[1]), "chunks": [asdict(c) for c in index.chunks]}
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             np.savez(file, vectors=index.vectors, about=np.frombuffer(
                 json.dumps(about).encode(), dtype="uint8"))
         temporary.replace(path)
+    except OSError as problem:
+        raise CourseError(f"The index {path} cannot be written ({problem.strerror}). Make room or "
+                          "name another place; an older index there is unharmed.") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -118,12 +128,13 @@ def load(path: str | Path, embedder=None) -> Index:
             vectors = stored["vectors"]
             about = json.loads(stored["about"].tobytes().decode())
         chunks = [Chunk(**{**c, "headings": tuple(c["headings"])}) for c in about["chunks"]]
-        if vectors.shape != (len(chunks), about["dimension"]):
+        if vectors.shape != (len(chunks), about["dimension"]) or not chunks:
             raise ValueError("sizes differ")
+        index = Index(chunks, vectors, about["embedder"], about["chunker"],
+                      dict(about["checksums"]))
     except Exception:
         raise CourseError(f"The index {path} is damaged. Delete it; it is built again from the "
                           "documents.") from None
-    index = Index(chunks, vectors, about["embedder"], about["chunker"], about["checksums"])
     _same_embedder(index, embedder or load_embedder(), str(path))
     return index
 
@@ -156,8 +167,20 @@ def too_long(chunks: Sequence[Chunk], embedder=None) -> list[tuple[Chunk, int]]:
         chunk, size = max(long, key=lambda pair: pair[1])
         warnings.warn(f"{len(long)} of {len(chunks)} chunks are longer than the {limit} word "
                       f"pieces the embedder reads (the longest has {size}, in {chunk.place}); "
-                      "their ends are not searched. Cut them smaller.", stacklevel=2)
+                      "their ends are not searched. Cut them smaller, or shorten the passages.",
+                      stacklevel=2)
     return long
+
+
+def _checksums(documents: Sequence[Document]) -> dict[str, str]:
+    """Each document's checksum by its id, which no two may share."""
+    found: dict[str, str] = {}
+    for document in documents:
+        if document.id in found:
+            raise CourseError(f"Two documents have the id '{document.id}', so a citation could "
+                              "mean either. Give one of them another id.")
+        found[document.id] = document.checksum
+    return found
 
 
 def _name(embedder) -> str:

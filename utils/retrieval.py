@@ -54,13 +54,21 @@ class BM25:
 def reciprocal_rank_fusion(*scores: np.ndarray, weights: Sequence[float] | None = None,
                            constant: int = 10) -> np.ndarray:
     """Joins rankings by 1 / (constant + rank): what several ways put high comes first."""
-    weights = weights or [1.0] * len(scores)
-    return sum(w / (constant + ranks(s)) for w, s in zip(weights, scores, strict=True))
+    return joined([ranks(s) for s in scores], weights or [1.0] * len(scores), constant)
+
+
+def joined(places: Sequence[np.ndarray], weights: Sequence[float], constant: int = 10
+           ) -> np.ndarray:
+    """The same from ranks that are already known."""
+    return sum(w / (constant + p) for w, p in zip(weights, places, strict=True))
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:
     """0 for the best of each row, 1 for the next."""
-    return np.argsort(np.argsort(-scores, axis=-1, kind="stable"), axis=-1, kind="stable")
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    found = np.empty_like(order)
+    np.put_along_axis(found, order, np.arange(order.shape[-1]), axis=-1)
+    return found
 
 
 def mmr(question: np.ndarray, vectors: np.ndarray, k: int, balance: float = 0.7) -> list[int]:
@@ -104,8 +112,8 @@ class Retriever:
         k = min(k or self.k, len(self.index.chunks))
         dense = embed(questions, self.embedder) @ self.index.vectors.T
         words = self.bm25.scores(questions)
-        fused = reciprocal_rank_fusion(dense, words, weights=[1.0, 0.5])
         places = {"dense": ranks(dense), "bm25": ranks(words)}
+        fused = joined(list(places.values()), weights=[1.0, 0.5])
         first = np.argsort(-fused, axis=1, kind="stable")[:, :max(k, self.reread)]
         read = None
         if self.reranker:
