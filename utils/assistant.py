@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils import prompts
+from utils.adapters import with_adapter
 from utils.chunking import by_sentence
 from utils.documents import CourseError, Document
 from utils.embedding import load_embedder
@@ -19,13 +20,35 @@ from utils.exam import Question, Sitting, grade
 from utils.generation import Generator, load_generator
 from utils.grading import cited_numbers, house_json
 from utils.index import build, open_index
-from utils.profiles import Profile, choose
+from utils.profiles import ROOT, Profile, choose
+from utils.reranking import load_reranker
 from utils.retrieval import Hit, Retriever
 
 CHUNKER = by_sentence  # short evidence: what the pocket model reads best
-SYSTEMS = {"extractive": (True, False), "base": (False, True), "rag": (True, True)}
-
 Prompt = Callable[[str, Sequence], list[prompts.Message]]
+
+ADAPTERS = ROOT / "build" / "adapters"  # where the notebooks leave what they trained
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How a system fills the sockets: searches? generates? with which words, which adapter?"""
+
+    searches: bool
+    generates: bool
+    prompt: Prompt = prompts.grounded
+    adapter: str | None = None
+
+
+SYSTEMS = {
+    "extractive": Filling(True, False),
+    "base": Filling(False, True),
+    "prompted": Filling(True, True, prompts.house),
+    "rag": Filling(True, True),
+    "tuned": Filling(False, True, adapter="tuned"),
+    "hybrid_naive": Filling(True, True, prompts.shown, "tuned"),
+    "hybrid": Filling(True, True, prompts.shown, "hybrid"),
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +85,7 @@ class Assistant:
     retriever: Retriever | None = None
     generator: Generator | None = None
     prompt: Prompt = prompts.grounded
-    max_new_tokens: int = 96
+    max_new_tokens: int = 128  # the longest replies of the house have about 110
 
     def __post_init__(self) -> None:
         if self.retriever is None and self.generator is None:
@@ -98,6 +121,8 @@ class Assistant:
 
     def _extract(self, question: str, hits: list[Hit], looked: float) -> Answer:
         """The baseline without a model: the sentence retrieved first, quoted."""
+        if not hits:  # the cut-off left nothing
+            return Answer(question, prompts.ABSTENTION, seconds={"retrieval": looked})
         best = hits[0].chunk
         return Answer(question, f"[1] {best.text}", (best.document,), tuple(hits), (),
                       {"retrieval": looked})
@@ -111,19 +136,30 @@ def system(name: str, documents: Sequence[Document] = (), profile: Profile | Non
     """
     if name not in SYSTEMS:
         raise CourseError(f"There is no system '{name}'. Choose one of: {', '.join(SYSTEMS)}.")
-    searches, generates = SYSTEMS[name]
+    filling = SYSTEMS[name]
     profile = profile or choose()
     retriever = None
-    if searches:
+    if filling.searches:
         embedder = load_embedder(profile.embedder)
         if index_file:
             index, _ = open_index(documents, index_file, CHUNKER, embedder)
         else:
             index = build(documents, CHUNKER, embedder)
-        retriever = Retriever(index, embedder)
-    if generates and generator is None:
-        generator = load_generator(profile)
-    return Assistant(name, retriever, generator if generates else None)
+        retriever = Retriever(index, embedder, load_reranker(profile.reranker))
+    if not filling.generates:
+        return Assistant(name, retriever)
+    generator = generator or load_generator(profile)
+    if filling.adapter:
+        generator = with_adapter(generator, _trained(filling.adapter, name))
+    return Assistant(name, retriever, generator, filling.prompt)
+
+
+def _trained(adapter: str, name: str) -> Path:
+    folder = ADAPTERS / adapter
+    if not folder.is_dir():
+        raise CourseError(f"The system '{name}' wears an adapter that is not trained yet. Train it "
+                          "with: python3 -m utils run, or in notebooks 04 and 05.")
+    return folder
 
 
 def cited_documents(text: str, hits: Sequence[Hit]) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ This file does not embed or search (`index`, `retrieval`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from utils.documents import Document
 
@@ -270,3 +271,72 @@ def _next_line_is_rule(text: str, position: int) -> bool:
     end = text.find("\n", position)
     line = text[position:end if end >= 0 else None].strip()
     return "-" in line and "|" in line and not set(line) - set("|:- \t")
+
+
+# ---------------------------------------------------------------- other ways to cut, to compare
+
+
+def by_tokens(document: Document, tokenizer, tokens: int = 128, overlap: int = 0) -> list[Chunk]:
+    """Fixed windows counted in the embedder's own word pieces, that look at nothing else."""
+    if tokens < 1 or not 0 <= overlap < tokens:
+        raise ValueError(f"tokens must be 1 or more and overlap smaller, not {tokens} and "
+                         f"{overlap}.")
+    spans = tokenizer(document.text, add_special_tokens=False, return_offsets_mapping=True,
+                      verbose=False)["offset_mapping"]
+    windows = [spans[first:first + tokens]
+               for first in range(0, max(1, len(spans) - overlap), tokens - overlap)]
+    return [_chunk(document, (), w[0][0], w[-1][1], document.text[w[0][0]:w[-1][1]])
+            for w in windows if w]
+
+
+def by_meaning(document: Document, embed: Callable, words: int = 120) -> list[Chunk]:
+    """Sentences kept together, cut where two neighbours mean least alike, to `words` at most.
+
+    `embed` turns a list of texts into unit vectors.
+    """
+    units = by_sentence(document)
+    if not units:
+        return []
+    vectors = embed([u.text for u in units])
+    alike = (vectors[1:] * vectors[:-1]).sum(axis=1)
+    sizes = [len(u.text.split()) for u in units]
+    done, waiting = [], [(0, len(units))]
+    while waiting:
+        first, last = waiting.pop()
+        if last - first == 1 or sum(sizes[first:last]) <= words:
+            done.append(_from_units(units[first:last]))
+            continue
+        cut = first + 1 + int(alike[first:last - 1].argmin())
+        waiting += [(cut, last), (first, cut)]
+    return done
+
+
+def in_windows(found: Sequence[Chunk], units: Sequence[Chunk], around: int = 2) -> list[Chunk]:
+    """Small to big: each found sentence with its neighbours, unless an earlier window has it."""
+    place = {(u.document, u.start): n for n, u in enumerate(units)}
+    wide: list[Chunk] = []
+    for chunk in found:
+        if not any(_inside(chunk, w) for w in wide):
+            n = place[chunk.document, chunk.start]
+            near = [u for u in units[max(0, n - around):n + around + 1]
+                    if u.document == chunk.document]
+            wide.append(_from_units(near))
+    return wide
+
+
+def in_sections(found: Sequence[Chunk], sections: Sequence[Chunk]) -> list[Chunk]:
+    """Small to big: the section that each found sentence stands in, once."""
+    around = (next((s for s in sections if _inside(chunk, s)), chunk) for chunk in found)
+    return list(dict.fromkeys(around))
+
+
+def _inside(chunk: Chunk, wide: Chunk) -> bool:
+    return chunk.document == wide.document and wide.start <= chunk.start and chunk.end <= wide.end
+
+
+def _from_units(units: Sequence[Chunk]) -> Chunk:
+    """Neighbouring sentences as one chunk, under the headings that all of them share."""
+    levels = zip(*(u.headings for u in units), strict=False)
+    shared = tuple(names[0] for names in takewhile(lambda names: len(set(names)) == 1, levels))
+    return replace(units[0], headings=shared, end=units[-1].end,
+                   text="\n".join(u.text for u in units))

@@ -1,8 +1,8 @@
 """How the pocket model starts: three circuits set by hand before training.
 
 A reader must match, choose and copy. Here the attention heads for that are in place from the first
-step, as ordinary weights that training can change. Copying works before the first step; matching and
-choosing are learned from there, alone and first (`train_pocket.learn_to_choose`), and slowly after.
+step, as ordinary weights that training can change. Copying works before the first step; matching
+and choosing are learned from there, alone and first (`train_pocket.learn_to_choose`), then slowly.
 
 Copying.  Layer 0: three heads look one, two and three tokens back and note in the vector's `room`
 which tokens stood there. Two heads of a later layer look for the place whose three tokens before

@@ -1,0 +1,482 @@
+"""Examples become an adapter: right tokens, right batches, and nothing lost when it is killed."""
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Qwen3Config
+
+from utils import adapters, finetuning, training
+from utils.adapters import bare, merged, open_adapter
+from utils.batching import batch, plan, tokenised
+from utils.documents import CourseError
+from utils.finetuning import Settings, answer_loss, read_examples, train, with_adapter
+from utils.generation import Generator, load_generator
+from utils.profiles import POCKET_MODEL, ROOT, choose
+
+STYLE = ROOT / "data" / "style"
+FEW = Settings(rank=2, alpha=4, rate=0.02, epochs=2, tokens_per_batch=96, looks=2)
+QWEN = ("{% for m in messages %}<|{{ m.role }}|>\n{% if m.role == 'assistant' %}<think>\n\n</think>"
+        "\n\n{% endif %}{{ m.content | trim }}<|end|>\n{% endfor %}{% if add_generation_prompt %}"
+        "<|assistant|>\n{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+        "{% endif %}")
+
+
+def tiny(kind: str = "llama", seed: int = 0, **options) -> Generator:
+    """A model of a few thousand weights beside its word vectors, from the given seed."""
+    sizes = {"vocab_size": 12288, "hidden_size": 16, "intermediate_size": 24,
+             "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+             "head_dim": 8, "max_position_embeddings": 256, "tie_word_embeddings": True,
+             "initializer_range": 0.2, "bos_token_id": None, "eos_token_id": 4, "pad_token_id": 0,
+             **options}
+    tokenizer = AutoTokenizer.from_pretrained(POCKET_MODEL)
+    if kind == "qwen3":
+        tokenizer.chat_template = QWEN
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = (LlamaConfig if kind == "llama" else Qwen3Config)(**sizes)
+        model = AutoModelForCausalLM.from_config(config).float().eval()
+    return Generator(model, tokenizer, batch=4, longest=200)
+
+
+def conversation(question: str, reply: str) -> dict:
+    return {"messages": [{"role": "user", "content": question},
+                         {"role": "assistant", "content": reply}]}
+
+
+EXAMPLES = [conversation(f"What does part {n} cost{' today' * (n % 5)}?", f"It costs EUR {n}.")
+            for n in range(12)]
+HELD_OUT = [conversation("Is part 3 in stock?", "It costs EUR 3.")]
+ASKED = [{"role": "user", "content": "What does part 5 cost?"}]
+
+
+def logits(generator: Generator) -> torch.Tensor:
+    ids = generator.tokenizer(generator.prompt(ASKED), return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        return generator.model(input_ids=ids).logits
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / adapters.WEIGHTS).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A tiny model and the adapter of an unbroken training."""
+    generator = tiny()
+    folder = tmp_path_factory.mktemp("adapter")
+    points: list = []
+    train(generator, EXAMPLES, HELD_OUT, folder, FEW, say=points.append)
+    return generator, folder, points
+
+
+# ---------------------------------------------------------------- reading
+
+@pytest.mark.parametrize(("line", "said"), [
+    ('{"messages": [', "this is no JSON"),
+    ('["a"]', "'messages' is missing"),
+    ('{"messages": []}', "'messages' is missing or empty"),
+    ('{"messages": [{"role": "bot", "content": "x"}]}', "message 1 has the role 'bot'"),
+    ('{"messages": ["x"]}', "message 1 has the role None"),
+    ('{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": " "}]}',
+     "message 2, of the assistant, is empty"),
+    ('{"messages": [{"role": "user", "content": "x"}]}', "the assistant is last"),
+    ('{"messages": [{"role": "system", "content": "x"}]}', "the assistant is last"),
+])
+def test_a_broken_line_is_named(tmp_path, line, said):
+    path = tmp_path / "examples.jsonl"
+    path.write_text(json.dumps(EXAMPLES[0]) + "\n\n" + line + "\n", encoding="utf-8")
+    with pytest.raises(CourseError, match=re.escape(f"{path}, line 3: ") + ".*" + said):
+        read_examples(path)
+
+
+def test_an_empty_file_a_missing_one_and_mixed_fields(tmp_path):
+    path = tmp_path / "examples.jsonl"
+    with pytest.raises(CourseError, match="There is no example file"):
+        read_examples(path)
+    path.write_text("\n \n", encoding="utf-8")
+    with pytest.raises(CourseError, match="holds no example"):
+        read_examples(path)
+    path.write_text("\n".join(json.dumps({**EXAMPLES[0], "source": s}) for s in ("KB-1", [1])),
+                    encoding="utf-8")
+    with pytest.raises(CourseError, match="different kinds of values"):
+        read_examples(path)
+
+
+def test_the_style_examples_are_a_dataset_with_their_other_fields():
+    examples = read_examples(STYLE / "train.jsonl")
+    assert len(examples) >= 480 and {"messages", "source", "quote"} <= set(examples.column_names)
+    assert examples[0]["messages"][-1]["role"] == "assistant"
+
+
+# ---------------------------------------------------------------- tokens and batches
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_what_is_learned_is_what_the_model_is_asked_to_say(kind):
+    generator = tiny(kind)
+    found = tokenised(generator, EXAMPLES)[5]
+    text = generator.tokenizer.decode(found.ids[:found.answer])
+    assert text == generator.prompt(EXAMPLES[5]["messages"][:1])
+    assert generator.tokenizer.decode(found.ids[found.answer:]) == "It costs EUR 5.<|end|>"
+    assert found.ids[-1] == generator.model.generation_config.eos_token_id
+
+
+def test_a_template_whose_end_does_not_stop_generation_is_refused():
+    generator = tiny()
+    generator.model.generation_config.eos_token_id = 9
+    with pytest.raises(CourseError, match=r"closes a reply with '<\|end\|>\\n'.*never stop"):
+        tokenised(generator, EXAMPLES)
+    generator.tokenizer.chat_template = "{% for m in messages %}{{ m.role }}{% endfor %}"
+    with pytest.raises(CourseError, match="leaves out what the assistant says"):
+        tokenised(generator, EXAMPLES)
+
+
+def test_an_example_longer_than_the_context_is_named_not_cut():
+    long = [EXAMPLES[0], conversation("why " * 300, "So."), EXAMPLES[1]]
+    with pytest.raises(CourseError, match=r"1 of 3 examples are longer than the 200 tokens.*"
+                                          r"number 2 \(\d+\)"):
+        tokenised(tiny(), long)
+
+
+def test_the_order_follows_from_seed_and_epoch_alone():
+    lengths = [7 * n % 90 + 10 for n in range(100)]
+    first = plan(lengths, 256, seed=1, epoch=0)
+    assert first == plan(lengths, 256, seed=1, epoch=0)
+    assert first != plan(lengths, 256, seed=1, epoch=1) != plan(lengths, 256, seed=2, epoch=1)
+    shapes = []
+    for epoch in range(3):
+        groups = plan(lengths, 256, seed=1, epoch=epoch)
+        assert sorted(i for group in groups for i in group) == list(range(100))
+        shapes.append(sorted((len(g), -(-max(lengths[i] for i in g) // 16) * 16) for g in groups))
+        assert all(rows * width <= 256 for rows, width in shapes[-1])
+    assert shapes[0] == shapes[1] == shapes[2], "fixed shapes"
+    assert sum(r * w for r, w in shapes[0]) < 1.3 * sum(lengths), "rows of like length"
+    assert plan([], 256, 1, 0) == []
+    assert sorted(plan([900, 3], 256, 1, 0)) == [[0], [1]], "one that is longer is alone"
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_the_loss_is_that_of_every_answer_alone_without_padding(kind):
+    generator = tiny(kind)
+    learned = tokenised(generator, EXAMPLES)
+    together = answer_loss(generator.model, batch(learned, "cpu"))
+    alone = 0.0
+    for tokens in learned:
+        ids = torch.tensor([tokens.ids])
+        full = generator.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+        alone += torch.nn.functional.cross_entropy(
+            full[tokens.answer - 1:-1], ids[0, tokens.answer:], reduction="sum")
+    assert torch.isclose(together, alone, rtol=1e-4)
+    head = generator.model.get_output_embeddings()
+    assert not head._forward_pre_hooks, "the model is left as it was"
+
+
+# ---------------------------------------------------------------- training
+
+def test_the_loss_falls_and_the_base_stays_as_it_was(tmp_path):
+    generator = tiny("qwen3")
+    before, names = logits(generator), [n for n, _ in generator.model.named_modules()]
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    adapter = train(generator, EXAMPLES, HELD_OUT, tmp_path,
+                    replace(FEW, epochs=8, targets=("q_proj", "v_proj", "down_proj")), say=None)
+    assert torch.equal(torch.get_rng_state(), state), "nobody else's random numbers are touched"
+    assert torch.equal(logits(generator), before)
+    assert [n for n, _ in generator.model.named_modules()] == names
+    first, *_, last = adapter.history
+    assert first.step == 0 and first.loss is None and last.step == adapter.facts["steps"]
+    assert last.loss < first.validation - 0.5 and last.validation < first.validation - 0.5
+    found = with_adapter(generator, adapter)
+    assert not torch.equal(logits(found), before) and torch.equal(logits(generator), before)
+
+
+def test_what_stands_beside_the_adapter(trained):
+    generator, folder, points = trained
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        [adapters.WEIGHTS, adapters.CONFIG, adapters.FACTS])
+    adapter = open_adapter(folder)
+    facts = adapter.facts
+    assert list(adapter.history) == points and str(points[-1]).startswith("epoch  2.0  loss ")
+    assert facts["settings"]["seed"] == 0 and facts["data"]["examples"] == 12
+    assert re.fullmatch(r"[0-9a-f]{64}", facts["data"]["examples_sha256"])
+    assert facts["packages"]["peft"] and facts["validation_loss"] == points[-1].validation
+    assert facts["trained_parameters"] == sum(
+        p.numel() for n, p in with_adapter(generator, folder).model.named_parameters()
+        if "lora_" in n)
+    assert facts["peak_memory_gb"] > 0 and facts["tokens_per_second"] > 0
+    text = (folder / adapters.FACTS).read_text() + (folder / adapters.CONFIG).read_text()
+    assert str(ROOT) not in text and str(folder) not in text
+
+
+def test_settings_and_layers_that_cannot_be(tmp_path):
+    with pytest.raises(CourseError, match=r"Settings\(rate=0\) must be above 0"):
+        Settings(rate=0)
+    with pytest.raises(CourseError, match="must be 'all-linear' or a tuple"):
+        Settings(targets="q_proj")
+    with pytest.raises(CourseError, match="no layer called 'qq_proj'.*down_proj"):
+        train(tiny(), EXAMPLES, [], tmp_path, replace(FEW, targets=("q_proj", "qq_proj")))
+    with pytest.raises(CourseError, match="no examples to learn from"):
+        train(tiny(), [], [], tmp_path)
+    with pytest.raises(CourseError, match="example 1: .*'messages' is missing"):
+        train(tiny(), [{"text": "x"}], [], tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "answer_loss", lambda model, piece: answer_loss(model, piece)
+                        * float("nan"))
+    with pytest.raises(CourseError, match="no number any more at step 1. Lower the rate"):
+        train(tiny(), EXAMPLES, [], tmp_path, FEW, say=None)
+
+
+def test_too_little_memory_halves_the_batch_and_says_so(trained, tmp_path, monkeypatch):
+    generator, _, points = trained
+
+    def small(rows: int):
+        def loss(model, piece):
+            if len(piece.inputs) > rows:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return answer_loss(model, piece)
+        return loss
+
+    said: list = []
+    monkeypatch.setattr(training, "answer_loss", small(1))
+    adapter = train(generator, EXAMPLES, HELD_OUT, tmp_path, FEW, say=said.append)
+    assert [s for s in said if "Out of GPU memory" in str(s)] and adapter.facts["pieces"] > 1
+    assert [p.validation for p in adapter.history] == pytest.approx(
+        [p.validation for p in points], rel=0.01), "the result is the same, but for rounding"
+    monkeypatch.setattr(training, "answer_loss", small(0))
+    with pytest.raises(CourseError, match="even for one example.*rank.*load_in_4bit"):
+        train(generator, EXAMPLES, HELD_OUT, tmp_path, FEW, say=None)
+
+
+# ---------------------------------------------------------------- killed, and going on
+
+class Killed(BaseException):
+    """What no handler for errors catches."""
+
+
+@pytest.mark.parametrize("moment", range(1, 16))
+def test_killed_at_any_write_it_ends_with_the_same_adapter(trained, tmp_path, monkeypatch, moment):
+    generator, folder, points = trained
+    monkeypatch.setattr(finetuning, "CHECKPOINT_SECONDS", 0.0)
+    count = 0
+
+    def dies(real):
+        def act(*arguments, **options):
+            nonlocal count
+            count += 1
+            if count == moment:
+                raise Killed
+            return real(*arguments, **options)
+        return act
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dies(os.replace))
+        patch.setattr(torch, "save", dies(torch.save))
+        patch.setattr(Path, "unlink", dies(Path.unlink))
+        with pytest.raises(Killed):
+            train(generator, EXAMPLES, HELD_OUT, tmp_path, FEW, say=None)
+            raise Killed  # there were fewer writes than moments
+    adapter = train(generator, EXAMPLES, HELD_OUT, tmp_path, FEW, resume=True, say=None)
+    assert weights(tmp_path) == weights(folder)
+    assert [replace(p, seconds=0) for p in adapter.history] == [
+        replace(p, seconds=0) for p in points]
+
+
+KILLED = """
+import os, signal, sys, time
+import torch
+torch.set_num_threads(1)
+from tests import test_finetuning as here
+from utils import finetuning
+finetuning.CHECKPOINT_SECONDS = 0.0
+generator, folder = here.tiny(attention_dropout=0.1), sys.argv[1]
+kills, wait = 0, 0.03
+import peft, datasets
+while True:
+    child = os.fork()
+    if not child:
+        finetuning.train(generator, here.EXAMPLES, here.HELD_OUT, folder, here.FEW, resume=True,
+                         say=None)
+        os._exit(0)
+    end = time.monotonic() + wait
+    done = 0
+    while not done and time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.01)
+    if done:
+        assert status == 0, status
+        break
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    kills, wait = kills + 1, wait * 1.3
+print(kills)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_sigkill_at_odd_moments_changes_nothing(tmp_path):
+    found = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "killed")],
+                           cwd=ROOT, text=True, capture_output=True, timeout=300,
+                           env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    assert found.returncode == 0, found.stderr
+    assert int(found.stdout) >= 2, "it was to be killed more than once"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train(tiny(attention_dropout=0.1), EXAMPLES, HELD_OUT, tmp_path / "whole", FEW, say=None)
+    torch.set_num_threads(threads)
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    assert not list((tmp_path / "killed").glob("*.part")) + list(
+        (tmp_path / "killed").glob("checkpoint*"))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(finetuning, "CHECKPOINT_SECONDS", 0.0)
+    real, count = torch.save, 0
+
+    def full(state, file):
+        nonlocal count
+        count += 1
+        if count == 3:
+            file.write(b"half a checkpoint")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(state, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CourseError, match=r"checkpoint.pt could not be written \(No space left"):
+        train(tiny(), EXAMPLES, [], tmp_path, FEW, say=None)
+    assert [p.name for p in tmp_path.iterdir()] == [finetuning.CHECKPOINT]
+    assert torch.load(tmp_path / finetuning.CHECKPOINT, weights_only=True)["step"] == 1
+
+
+def test_going_on_with_something_else_is_refused(trained, tmp_path, monkeypatch):
+    generator, folder, _ = trained
+    before = weights(folder)
+    monkeypatch.setattr(training.Run, "advance", None)  # a finished training takes no step
+    again = train(generator, EXAMPLES, HELD_OUT, folder, FEW, resume=True)
+    assert again.facts == open_adapter(folder).facts
+    with pytest.raises(CourseError, match="another training: its rate is 0.02, now it is 0.5"):
+        train(generator, EXAMPLES, HELD_OUT, folder, replace(FEW, rate=0.5), resume=True)
+    with pytest.raises(CourseError, match="another training: its examples is 12, now it is 11"):
+        train(generator, EXAMPLES[1:], HELD_OUT, folder, FEW, resume=True)
+    with pytest.raises(CourseError, match="another training: its shape is the same"):
+        train(tiny(seed=1), EXAMPLES, HELD_OUT, folder, FEW, resume=True)
+    assert weights(folder) == before
+    (tmp_path / finetuning.CHECKPOINT).write_bytes(b"no checkpoint")
+    with pytest.raises(CourseError, match="checkpoint.pt is damaged"):
+        train(generator, EXAMPLES, HELD_OUT, tmp_path, FEW, resume=True)
+
+
+# ---------------------------------------------------------------- wearing it
+
+def test_two_adapters_and_the_bare_model_live_side_by_side(trained, tmp_path):
+    generator, folder, _ = trained
+    other = train(generator, EXAMPLES, [], tmp_path, replace(FEW, seed=3), say=None)
+    one = with_adapter(generator, folder)
+    two = with_adapter(one, other)
+    plain = logits(generator)
+    assert not torch.equal(logits(one), plain) and not torch.equal(logits(two), logits(one))
+    twice = with_adapter(with_adapter(one, folder), folder)
+    assert torch.equal(logits(twice), logits(one)), "worn twice is worn once"
+    names = [n for n, _ in twice.model.named_modules()]
+    assert names == [n for n, _ in one.model.named_modules()]
+    assert torch.equal(logits(replace(one, model=bare(one.model))), plain)
+    place = "model.layers.0.mlp.up_proj"
+    assert one.model.get_base_model().get_submodule(place).base_layer.weight.data_ptr() == \
+        generator.model.get_submodule(place).weight.data_ptr(), "the base's weights are shared"
+    assert isinstance(one.reply(ASKED, 4), str)
+
+
+def test_merged_it_says_the_same_and_the_base_is_untouched(trained):
+    generator, folder, _ = trained
+    plain, worn = logits(generator), with_adapter(generator, folder)
+    whole = merged(worn)
+    assert torch.allclose(logits(whole), logits(worn), atol=1e-4)
+    assert not [n for n, _ in whole.model.named_modules() if "lora" in n]
+    assert torch.equal(logits(generator), plain)
+    with pytest.raises(CourseError, match="wears no adapter"):
+        merged(whole)
+
+
+def test_an_adapter_of_another_base_is_refused_in_one_sentence(trained):
+    generator, folder, _ = trained
+    with pytest.raises(CourseError, match="another model: its hidden_size is 16, here it is 32"):
+        with_adapter(tiny(hidden_size=32), folder)
+    with pytest.raises(CourseError, match="another model: its model_type is llama, here it is q"):
+        with_adapter(tiny("qwen3"), folder)
+    with pytest.raises(CourseError, match="its shape is the same but its weights are not"):
+        with_adapter(tiny(seed=1), folder)
+    for half in (torch.bfloat16, torch.float16):
+        same = tiny()
+        same.model.to(half)
+        assert with_adapter(same, folder), "the same model in half precision is the same model"
+
+
+@pytest.mark.parametrize("name", [adapters.WEIGHTS, adapters.CONFIG, adapters.FACTS])
+def test_a_damaged_or_unfinished_folder_is_refused(trained, tmp_path, name):
+    generator, folder, _ = trained
+    with pytest.raises(CourseError, match="There is no adapter"):
+        with_adapter(generator, tmp_path / "none")
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-3] + b"xyz")
+    with pytest.raises(CourseError, match="is damaged"):
+        with_adapter(generator, tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(CourseError, match=f"not finished: {re.escape(name)} is missing"):
+        with_adapter(generator, tmp_path)
+
+
+# ---------------------------------------------------------------- the real thing
+
+def test_four_bits(tmp_path):
+    pytest.importorskip("bitsandbytes")
+    from transformers import BitsAndBytesConfig
+
+    generator = tiny(hidden_size=64, intermediate_size=64, head_dim=32)
+    generator.model.save_pretrained(tmp_path / "base")
+    model = AutoModelForCausalLM.from_pretrained(
+        tmp_path / "base", dtype=torch.float32, quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.float32))
+    packed = replace(generator, model=model.eval())
+    before = logits(packed)
+    adapter = train(packed, EXAMPLES, HELD_OUT, tmp_path / "adapter", FEW, say=None)
+    assert adapter.history[-1].validation < adapter.history[0].validation
+    assert torch.equal(logits(packed), before)
+    worn = with_adapter(packed, adapter)
+    assert not torch.equal(logits(worn), before)
+    with pytest.raises(CourseError, match="4-bit"):
+        merged(worn)
+    assert with_adapter(generator, adapter), "and the same base unpacked wears it too"
+    other = tiny(seed=1, hidden_size=64, intermediate_size=64, head_dim=32)
+    with pytest.raises(CourseError, match="weights are not"):
+        with_adapter(other, adapter)
+
+
+def test_the_pocket_model_learns_the_house_style(tmp_path):
+    generator = load_generator(choose("embedded"))
+    examples = read_examples(STYLE / "train.jsonl").select(range(20))
+    held_out = read_examples(STYLE / "validation.jsonl").select(range(4))
+    adapter = train(generator, examples, held_out, tmp_path,
+                    Settings(epochs=2, tokens_per_batch=640, looks=1), say=None)
+    first, last = adapter.history
+    assert last.validation < 0.8 * first.validation
+    assert adapter.facts["base"]["name"] == "pocket_model"
+    asked = examples[0]["messages"][:1]
+    assert with_adapter(generator, adapter).reply(asked, 8) != generator.reply(asked, 8)
+
+
+def test_the_stock_recipe_is_measured_beside_ours():
+    from utils.stock_trainer import compare_with_trainer, table
+
+    found = compare_with_trainer(tiny(), EXAMPLES, HELD_OUT, replace(FEW, epochs=1), rounds=1)
+    assert found.ratio > 0 and found.trainer.validation > 0 and found.ours.validation > 0
+    assert "times as fast" in table(found)
