@@ -18,6 +18,7 @@ from utils.documents import CourseError
 from utils.profiles import Profile, choose
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # text bars do as well
+warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # of PEFT's making
 DATA = environment.ROOT / "data"
 BUILD = environment.ROOT / "build"
 LEFT_ALONE = ("torch", "numpy")

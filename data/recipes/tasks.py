@@ -315,8 +315,8 @@ def reply(case: Case) -> str:
 
 
 def _named(rng: random.Random, case: Case) -> Case:
-    """The documents get ids as companies give them: KB-204, hr_17, a few words of the title."""
-    style, letters, known = rng.random(), word(rng)[:rng.choice((1, 2, 2, 3))], {}
+    """The documents get ids as companies give them: HELP-204, hr_17, words of the title."""
+    style, letters, known = rng.random(), (word(rng) + word(rng))[:rng.choice((4, 4, 5, 6))], {}
     many = rng.random() < 0.5  # made passages, too, come from several documents
 
     def name(chunk: Chunk) -> str:
