@@ -10,7 +10,7 @@ Whether a reply is right is not graded here (`grading`), nor how chunks are foun
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import log2
 
@@ -101,13 +101,18 @@ def mean(sitting: Sitting, metric: str, kind: str | None = None) -> Interval:
     return interval([r["grades"][metric] for r in sitting.rows if kind in (None, r["kind"])])
 
 
+def means(sittings: Mapping[str, Sitting], metric: str) -> dict[str, float]:
+    """One metric's mean for each way of searching, without its interval."""
+    return {way: mean(sitting, metric).value for way, sitting in sittings.items()}
+
+
 def by_kind(sitting: Sitting, metric: str) -> dict[str, Interval]:
     """One metric's mean for each kind of question."""
     return {kind: mean(sitting, metric, kind)
             for kind in dict.fromkeys(r["kind"] for r in sitting.rows)}
 
 
-def differences(sittings: Sequence[Sitting], base: Sitting, metric: str = "recall") -> str:
+def differences(sittings: Collection[Sitting], base: Sitting, metric: str = "recall") -> str:
     """One line a way of searching: its paired difference from `base`, question by question."""
     others = [s for s in sittings if s is not base]
     width = max((len(s.system) for s in others), default=0)
@@ -115,7 +120,7 @@ def differences(sittings: Sequence[Sitting], base: Sitting, metric: str = "recal
                      for s in others)
 
 
-def table(sittings: Sequence[Sitting], metrics: Sequence[str] = METRICS) -> str:
+def table(sittings: Collection[Sitting], metrics: Sequence[str] = METRICS) -> str:
     """One line a way of searching: each metric with its interval, words as a plain mean."""
     width = max(len(s.system) for s in sittings) + 2
     lines = ["".ljust(width) + "".join(m.rjust(_column(m)) for m in metrics)]

@@ -48,14 +48,14 @@ def ladder(rungs: Mapping[str, Mapping[str, Interval]], tokens: Sequence[float],
     plt.show()
 
 
-def budgets(words: Sequence[int], recall: Mapping[str, Sequence[float]], title: str) -> None:
+def budgets(recall: Mapping[int, Mapping[str, float]], title: str) -> None:
     """Recall by the number of words delivered, one line a way of cutting."""
     figure, axes = plt.subplots(figsize=(7.5, 3.6), layout="tight")
-    lines = ("-", "--", ":")
-    for place, (name, values) in enumerate(recall.items()):
+    words, lines = list(recall), ("-", "--", ":")
+    for place, name in enumerate(recall[words[0]]):
         mark, colour = MARKS[place % len(MARKS)]
-        axes.semilogx(words, values, mark, linestyle=lines[place // len(MARKS) % len(lines)],
-                      color=colour, markersize=5, label=name)
+        axes.semilogx(words, [recall[w][name] for w in words], mark, color=colour, label=name,
+                      linestyle=lines[place // len(MARKS) % len(lines)], markersize=5)
     axes.set(xlabel="words delivered to the model", ylabel="recall of gold characters",
              ylim=(0, 1), xticks=words, xticklabels=[f"{n:,}" for n in words], title=title)
     axes.minorticks_off()
@@ -63,10 +63,10 @@ def budgets(words: Sequence[int], recall: Mapping[str, Sequence[float]], title: 
     plt.show()
 
 
-def by_kind(cells: Mapping[str, Mapping[str, float]], title: str) -> None:
+def by_kind(cells: Mapping[str, Mapping[str, Interval]], title: str) -> None:
     """One row a way of searching, one column a kind of question; the best of a column is bold."""
     rows, columns = list(cells), list(next(iter(cells.values())))
-    values = [[cells[row][column] for column in columns] for row in rows]
+    values = [[cells[row][column].value for column in columns] for row in rows]
     figure, axes = plt.subplots(figsize=(8.5, 0.5 * len(rows) + 1.2), layout="tight")
     axes.imshow(values, cmap="Greys", vmin=0, vmax=1.6, aspect="auto")
     for j in range(len(columns)):
