@@ -1,7 +1,9 @@
 """Retrieval graded on characters: every figure here was worked out by hand first."""
 
+import sys
 from dataclasses import replace
 from math import log2
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +21,9 @@ from utils.chunking import (
 from utils.documents import CourseError, Document
 from utils.embedding import load_embedder
 from utils.exam import Question, compare
+from utils.exercises import chunking_and_retrieval as exercises
 
+ROOT = Path(__file__).resolve().parents[1]
 TEXT = "0123456789" * 10  # 100 characters, so that a span is easy to check by eye
 PAGES = [Document("a", "A", TEXT), Document("b", "B", TEXT)]
 POOL = Document("pool", "Pool rules", (
@@ -212,3 +216,99 @@ def test_small_finds_deliver_big_pieces_once():
     assert {w.document for w in in_windows([other[0]], [*units, *other], around=3)} == {"other"}
     sections = by_heading(POOL)
     assert in_sections([dusk, hours, units[0]], sections) == [sections[1], sections[0]]
+
+
+# ---------------------------------------------------------------- the stored vectors
+
+
+def test_four_bits_keep_the_direction():
+    sys.path.insert(0, str(ROOT / "data" / "recipes"))
+    from embed_sentences import pack, unpack
+
+    true = np.random.default_rng(0).normal(size=(500, 384)).astype("float32")
+    true /= np.linalg.norm(true, axis=1, keepdims=True)
+    parts = pack(true)
+    again = unpack(**parts)
+    assert parts["codes"].dtype == np.uint8 and parts["codes"].shape == (500, 192)
+    assert (true * again).sum(axis=1).min() > 0.98
+    assert np.allclose(np.linalg.norm(again, axis=1), 1, atol=1e-5)
+
+
+def test_the_stored_vectors_are_small_and_near_the_originals():
+    path = ROOT / "data" / "vectors" / "sentences.npz"
+    assert path.stat().st_size <= 10_000_000
+    stored = np.load(path)
+    assert stored["codes"].shape == (51_000, 192)
+    assert stored["cosine"] > 0.99 and stored["kept"] > 0.9
+
+
+# ---------------------------------------------------------------- the exercises' checks
+
+
+def solved_recall(gold, chunks):
+    delivered = {c for chunk in chunks for c in range(*chunk)}
+    return len(set(range(*gold)) & delivered) / (gold[1] - gold[0])
+
+
+def solved_fuse(first, second):
+    scores = {}
+    for texts in (first, second):
+        for rank, text in enumerate(texts):
+            scores[text] = scores.get(text, 0) + 1 / (10 + rank)
+    return sorted(scores, key=scores.get, reverse=True)
+
+
+@pytest.mark.parametrize("answer, says", [
+    (solved_recall, "Right"),
+    (lambda gold, chunks: None, "Not filled in"),
+    (lambda gold, chunks: sum(max(0, min(gold[1], e) - max(gold[0], s)) for s, e in chunks) / 20,
+     "28 to 31"),
+    (lambda gold, chunks: sum(min(gold[1], e) - max(gold[0], s) for s, e in chunks) / 20,
+     "negative"),
+    (lambda gold, chunks: solved_recall(gold, chunks) * 20 / max(1, sum(e - s for s, e in chunks)),
+     "precision"),
+    (lambda gold, chunks: gold["start"], "TypeError"),
+])
+def test_the_check_of_recall_names_the_mistake(answer, says, capsys):
+    exercises.check_recall(answer)
+    assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("answer, says", [
+    (solved_fuse, "Right"),
+    (lambda a, b: None, "Not filled in"),
+    (lambda a, b: solved_fuse(a, b)[::-1], "reverse=True"),
+    (lambda a, b: [t for t in solved_fuse(a, b) if t in a and t in b], "are missing"),
+    (lambda a, b: a + b, "twice"),
+    (lambda a, b: solved_fuse(a, []) + ["D"], "second list"),
+    (lambda a, b: {}[a[0]], "scores.get"),
+])
+def test_the_check_of_fusion_names_the_mistake(answer, says, capsys):
+    exercises.check_fusion(answer)
+    assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flat, pq, says", [
+    (15.36, 0.48, "Right"), (14.3, 0.45, "Right"), (None, 0.48, "Not filled in"),
+    (3.84, 0.48, "4 bytes"), (15_360, 0.48, "megabytes"), (15.36, 3.84, "bits"),
+    (15.36, 1.92, "one byte a part"), (1.0, 0.48, "multiply"),
+])
+def test_the_check_of_bytes_names_the_mistake(flat, pq, says, capsys):
+    exercises.check_bytes({"Flat": flat, "PQ48": pq})
+    assert says in capsys.readouterr().out
+
+
+def test_the_check_of_a_pair_reads_the_interval(capsys):
+    questions = [asked(id=f"q{n}", source=("a",), quote=("0123456789",)) for n in range(20)]
+    good = coverage.graded("good", questions, [[chunk(0, 10)]] * 20, PAGES)
+    weak = coverage.graded("weak", questions, [[chunk(0, 5)]] * 20, PAGES)
+    gap = compare(good, weak, "recall")
+    for answer, verdict, says in (
+            (gap, "good", "Right"), (None, None, "Not filled in"), (gap, "weak", "side of good"),
+            (compare(weak, good, "recall"), "good", "other way round"), (0.5, "good", "compare("),
+            (compare(good, weak, "iou"), "good", "name the metric"), (gap, "maybe", "Answer"),
+            (gap, "cannot tell", "leaves zero out")):
+        exercises.check_pairwise(answer, verdict, good, weak)
+        assert says in capsys.readouterr().out
+    exercises.check_pairwise(compare(good, good, "recall"), "good", good, good)
+    assert "holds zero" in capsys.readouterr().out
