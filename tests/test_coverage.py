@@ -301,7 +301,7 @@ def test_the_check_of_bytes_names_the_mistake(flat, pq, says, capsys):
 def test_the_check_of_a_pair_reads_the_interval(capsys):
     questions = [asked(id=f"q{n}", source=("a",), quote=("0123456789",)) for n in range(20)]
     good = coverage.graded("good", questions, [[chunk(0, 10)]] * 20, PAGES)
-    weak = coverage.graded("weak", questions, [[chunk(0, 5)]] * 20, PAGES)
+    weak = coverage.graded("weak", questions, [[chunk(5, 15)]] * 20, PAGES)
     gap = compare(good, weak, "recall")
     for answer, verdict, says in (
             (gap, "good", "Right"), (None, None, "Not filled in"), (gap, "weak", "side of good"),
