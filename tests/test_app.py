@@ -10,14 +10,13 @@ import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from utils import app, asking
+from utils import app
 from utils.assistant import Answer
 from utils.chunking import Chunk
-from utils.documents import CourseError
+from utils.documents import CourseError, load_documents
 from utils.exam import exam
 from utils.retrieval import Hit
 
@@ -58,9 +57,7 @@ def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bells")
     (folder / "bells.md").write_text(f"---\nid: KB-1\ntitle: 'Bells'\n---\n{TEXT}",
                                      encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(asking, "_assistant", lambda arguments, documents: Assistant())
-        desk = app.Desk(SimpleNamespace(docs=str(folder), system="hybrid"))
+    desk = app.Desk(Assistant(), load_documents(folder), folder.name)
     with app.server(desk) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         yield "http://{}:{}".format(*serving.server_address)

@@ -43,7 +43,11 @@ def app(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     if not trained and arguments.system == "rag":
         print("The hybrid's adapter is not trained yet (notebook 05 does it): this is rag.")
-    with server(Desk(arguments), arguments.port) as serving:
+    documents = load_documents(arguments.docs)
+    company = Path(arguments.docs).resolve() == asking.COMPANY.resolve()
+    desk = Desk(asking._assistant(arguments, documents), documents, Path(arguments.docs).name,
+                examples(exam("dev")) if company else [])
+    with server(desk, arguments.port) as serving:
         address = "http://{}:{}/".format(*serving.server_address)
         print(f"{address}  (Ctrl-C ends it)", flush=True)
         if stdout.isatty():
@@ -58,12 +62,10 @@ def app(words: list[str]) -> int:
 class Desk:
     """The assistant and its documents; one question is answered at a time."""
 
-    def __init__(self, arguments) -> None:
-        self.documents = {d.id: d for d in load_documents(arguments.docs)}
-        self.assistant: Assistant = asking._assistant(arguments, list(self.documents.values()))
-        self.folder = Path(arguments.docs).name
-        company = Path(arguments.docs).resolve() == asking.COMPANY
-        self.examples = examples(exam("dev")) if company else []
+    def __init__(self, assistant: Assistant, documents: Sequence[Document], folder: str,
+                 examples: Sequence[str] = ()) -> None:
+        self.assistant, self.folder, self.examples = assistant, folder, list(examples)
+        self.documents = {d.id: d for d in documents}
         self.turn = threading.Lock()
 
     def about(self) -> dict:

@@ -21,7 +21,7 @@ from utils.documents import CourseError, Document, load_documents
 from utils.environment import ROOT
 from utils.exam import METRICS, Sitting, load_questions
 from utils.index import too_long
-from utils.profiles import choose
+from utils.profiles import Profile, choose
 from utils.retrieval import checked
 
 COMPANY = ROOT / "data" / "company"
@@ -125,13 +125,20 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def _assistant(arguments, documents: list[Document]) -> Assistant:
     profile = choose()
-    place = f"{Path(arguments.docs).resolve()} {profile.embedder}"  # each embedder has its own
-    key = hashlib.sha256(place.encode()).hexdigest()[:12]
     made = system(arguments.system, documents, profile,
-                  index_file=ROOT / "build" / "indexes" / f"{key}.npz")
+                  index_file=_index_file(arguments.docs, profile))
     if made.retriever:
         too_long(made.retriever.index.chunks, made.retriever.embedder)  # warns of them
     return made
+
+
+def _index_file(folder: str, profile: Profile) -> Path:
+    """Where the folder's index is kept; the company's is that of the notebooks."""
+    place = Path(folder).resolve()
+    name = f"company-{profile.name}"
+    if place != COMPANY.resolve():
+        name = hashlib.sha256(f"{place} {profile.embedder}".encode()).hexdigest()[:12]
+    return ROOT / "build" / "indexes" / f"{name}.npz"
 
 
 def _warn(text: str) -> None:

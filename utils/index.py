@@ -184,11 +184,12 @@ def _checksums(documents: Sequence[Document]) -> dict[str, str]:
 
 
 def _name(embedder) -> str:
-    """Tells one embedder from another by its kind, dimension and a checksum of its weights."""
-    weights = next(embedder.parameters()).detach().flatten()[:4096].float().cpu().numpy()
-    digest = hashlib.sha256(weights.round(3).tobytes()).hexdigest()[:8]
+    """Tells one embedder from another by its kind, dimension and a part of all its weights."""
+    digest = hashlib.sha256()
+    for weights in embedder.parameters():
+        digest.update(weights.detach().flatten()[:64].float().cpu().numpy().tobytes())
     kind = embedder[0].auto_model.config.model_type
-    return f"{kind}-{embedder.get_embedding_dimension()}-{digest}"
+    return f"{kind}-{embedder.get_embedding_dimension()}-{digest.hexdigest()[:8]}"
 
 
 def _label(chunker: Callable) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,30 +19,40 @@ from utils.documents import CourseError
 from utils.embedding import load_embedder, not_loaded, place, wheel_embedder_path
 from utils.profiles import OFFLINE_RERANKER
 
+KEPT = 4000  # texts whose word vectors are kept; about 140 MB
+
 
 @dataclass
 class LateInteraction:
     """Scores by the mean, over the question's word pieces, of the best match in the text.
 
     `none` is the score below which "none of these answers" is the better guess, where a training
-    has found one out.
+    has found one out. A text's words are turned into vectors without regard to the question, so
+    a text that comes up again need not be read again.
     """
 
     model: object
     none: float | None = None
+    _read: dict = field(default_factory=dict, repr=False)
 
     def scores(self, questions: Sequence[str], texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """For each question: the scores of its texts. Every distinct text is read once."""
-        distinct = list(dict.fromkeys(t for group in texts for t in group))
-        place = {t: n for n, t in enumerate(distinct)}
-        rows = self.model.encode([*questions, *distinct], output_value="token_embeddings",
-                                 show_progress_bar=False, batch_size=64)
-        rows = [r[1:-1] if len(r) > 2 else r for r in rows]  # without opening and closing marks
-        rows = [r / r.norm(dim=1, keepdim=True) for r in rows]
-        read = rows[len(questions):]
-        return [np.array([float((asked @ read[place[t]].T).max(dim=1).values.mean())
+        """For each question: the scores of its texts."""
+        wanted = dict.fromkeys(t for group in texts for t in group)
+        if len(self._read.keys() | wanted) > KEPT:
+            self._read = {t: rows for t, rows in self._read.items() if t in wanted}
+        new = [t for t in wanted if t not in self._read]
+        rows = self._words([*questions, *new])
+        self._read |= zip(new, rows[len(questions):], strict=True)
+        return [np.array([float((asked.float() @ self._read[t].float().T).max(dim=1).values.mean())
                           for t in group])
                 for asked, group in zip(rows, texts, strict=False)]
+
+    def _words(self, texts: list[str]) -> list:
+        """A unit vector for every word piece, in half precision."""
+        rows = self.model.encode(texts, output_value="token_embeddings",
+                                 show_progress_bar=False, batch_size=64)
+        rows = [r[1:-1] if len(r) > 2 else r for r in rows]  # without opening and closing marks
+        return [(r / r.norm(dim=1, keepdim=True)).half() for r in rows]
 
 
 @dataclass

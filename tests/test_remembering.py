@@ -1,0 +1,87 @@
+"""Hits that were found once are found again, and never for another index."""
+
+import json
+
+import pytest
+
+from utils import index as stored
+from utils.chunking import by_sentence
+from utils.documents import Document
+from utils.remembering import Remembered, fingerprint
+from utils.reranking import load_reranker
+from utils.retrieval import Retriever
+
+PAGES = [Document("pool", "Pool", "# Pool\n\nThe pool opens at 7:30. It closes at 21:00."),
+         Document("café", "Café", "# Café\n\nSoup costs EUR 6. Bread is free.")]
+ASKED = ["when does the pool open", "what is the price of soup"]
+
+
+@pytest.fixture(scope="module")
+def retriever():
+    return Retriever(stored.build(PAGES, by_sentence), reranker=load_reranker(), k=2)
+
+
+class Counting:
+    """A retriever that counts how often it is asked."""
+
+    def __init__(self, retriever):
+        self._retriever, self.asked = retriever, []
+
+    def __getattr__(self, name):
+        return getattr(self._retriever, name)
+
+    def search_many(self, questions, k=None):
+        self.asked += questions
+        return self._retriever.search_many(questions, k)
+
+    def search(self, question, k=None):
+        return self.search_many([question], k)[0]
+
+
+def test_the_second_time_nothing_is_searched(retriever, tmp_path):
+    first = Counting(retriever)
+    hits = Remembered(first, tmp_path / "hits.json").search_many([*ASKED, ASKED[0]])
+    assert first.asked == ASKED and hits == retriever.search_many([*ASKED, ASKED[0]])
+    second = Counting(retriever)
+    again = Remembered(second, tmp_path / "hits.json")
+    assert again.search_many(ASKED) == hits[:2] and again.search(ASKED[1]) == hits[1]
+    assert second.asked == []
+
+
+def test_another_number_of_hits_is_searched(retriever):
+    memory = Remembered(Counting(retriever))
+    assert len(memory.search_many(ASKED, 1)[0]) == 1 == len(memory.search(ASKED[0], 1))
+    assert memory.known == {}
+
+
+def test_a_changed_document_or_setting_is_another_memory(retriever, tmp_path):
+    Remembered(retriever, tmp_path / "hits.json").search_many(ASKED)
+    newer = [PAGES[0], Document("café", "Café", "# Café\n\nSoup costs EUR 9. Bread is free.")]
+    updated, _ = stored.update(retriever.index, newer, by_sentence)
+    for other in (Retriever(updated, reranker=load_reranker(), k=2),
+                  Retriever(retriever.index, reranker=load_reranker(), k=1),
+                  Retriever(retriever.index, reranker=load_reranker(), k=2, cutoff=False),
+                  Retriever(retriever.index, k=2)):
+        assert fingerprint(other) != fingerprint(retriever)
+        assert Remembered(other, tmp_path / "hits.json").known == {}
+    assert "EUR 9" in Remembered(Retriever(updated, k=2)).search(ASKED[1])[0].chunk.text
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"fingerprint": 1}'])
+def test_a_damaged_file_is_searched_anew(retriever, tmp_path, text):
+    (tmp_path / "hits.json").write_text(text, encoding="utf-8")
+    memory = Remembered(retriever, tmp_path / "hits.json")
+    assert memory.known == {} and memory.search_many(ASKED)
+    assert json.loads((tmp_path / "hits.json").read_text(encoding="utf-8"))["hits"]
+
+
+def test_a_chunk_number_beyond_the_index_is_a_damaged_file(retriever, tmp_path):
+    content = {"fingerprint": fingerprint(retriever), "hits": {"x": [[99, 1.0, {}]]}}
+    (tmp_path / "hits.json").write_text(json.dumps(content), encoding="utf-8")
+    assert Remembered(retriever, tmp_path / "hits.json").known == {}
+
+
+def test_where_nothing_can_be_written_it_searches_all_the_same(retriever, tmp_path):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    memory = Remembered(retriever, tmp_path / "file" / "hits.json")
+    assert memory.search_many(ASKED) == retriever.search_many(ASKED)
