@@ -21,6 +21,7 @@ COMMANDS = {
     "app": ("[options]", "the assistant on a small page in the browser, with sources and trace"),
     "bench": ("[--json OUT]", "measure what the course's stations cost beside direct calls"),
     "doctor": ("", "check Python, packages, memory, disk, GPU, and which profiles work here"),
+    "publish": ("", "write the last run's table and figure into the README"),
     "links": ("OWNER/NAME", "write the repository's address into every link to it"),
 }
 HELP = {
@@ -50,6 +51,8 @@ HELP = {
              "code stays within\nits 10 %. About 2 minutes on 2 idle cores.\n"
              "--json OUT               writes the table",
     "doctor": "Exit code 0 when the embedded profile works, 1 when something is in its way.",
+    "publish": "For whoever keeps the course: after a whole run, its scoreboard replaces the table "
+               "in\nREADME.md, and its figure notebooks/systems.png.",
     "links": "Without an address: prints the present one and checks that all links agree.",
 }
 
@@ -107,6 +110,10 @@ def act(command: str, rest: list[str]) -> int:
         from utils import bench
 
         return bench.bench(rest)
+    if command == "publish":
+        from utils import publishing
+
+        return publishing.publish(rest)
     from utils import course
 
     return getattr(course, command)(rest)
