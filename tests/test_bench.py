@@ -26,6 +26,7 @@ def rows() -> list[Row]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench, "ROUNDS", 2)
         patch.setattr(bench, "TOKENS", 4)
+        patch.setattr(bench, "LESSONS", 12)
         return measure(choose("embedded"), PAGES, QUESTIONS)
 
 
@@ -33,7 +34,7 @@ def test_every_pair_is_measured(rows):
     assert [row.name for row in rows] == [
         "embedding", "embedding, text by text", "index of 3 documents",
         "index, LlamaIndex's defaults", "search, p50", "search, p95", "search and reranker, p50",
-        "answers, one by one"]
+        "answers, one by one", "fine-tuning, Trainer"]
     assert all(np.isfinite([r.station, r.other, r.ratio]).all() and r.ratio > 0 for r in rows)
     judged = [row.name for row in rows if row.holds is not None]
     assert judged == ["embedding", "index of 3 documents", "search, p50", "search, p95"]

@@ -46,9 +46,9 @@ HELP = {
            "--system NAME   hybrid (default where notebook 05 has trained its adapter), rag, …\n"
            "--port N        any free port if left out\n"
            "The page is served on 127.0.0.1 only; Ctrl-C in this terminal ends it.",
-    "bench": "Embedding, index, search and answers, each beside the libraries called directly, by "
-             "turns\nand as the median of the turns; each pair says whether the stations' own "
-             "code stays within\nits 10 %. About 2 minutes on 2 idle cores.\n"
+    "bench": "Embedding, index, search, answers and fine-tuning, each beside the libraries called "
+             "directly,\nby turns and as the median of the turns; each pair says whether the "
+             "stations' own code stays\nwithin its 10 %. About 2 minutes on 2 idle cores.\n"
              "--json OUT               writes the table",
     "doctor": "Exit code 0 when the embedded profile works, 1 when something is in its way.",
     "publish": "For whoever keeps the course: after a whole run, its scoreboard replaces the table "

@@ -18,18 +18,23 @@ import numpy as np
 
 from utils.asking import COMPANY, _Parser
 from utils.assistant import CHUNKER, Assistant
+from utils.batching import read_examples
 from utils.documents import CourseError, Document, load_documents
 from utils.embedding import embed, load_embedder, wheel_embedder_path
+from utils.environment import ROOT
 from utils.exam import exam
-from utils.generation import load_generator
+from utils.finetuning import Settings
+from utils.generation import Generator, load_generator
 from utils.index import Index, build, searched_text
 from utils.profiles import Profile, choose
 from utils.reranking import load_reranker
 from utils.retrieval import Retriever
+from utils.stock_trainer import compare_with_trainer
 
 LIMIT = 1.10  # what the stations may take, the direct calls being 1
 OVER = "10 %"
-TEXTS, QUESTIONS, REREAD, ANSWERS, TOKENS = 128, 24, 6, 8, 32
+TEXTS, QUESTIONS, REREAD, ANSWERS, TOKENS, LESSONS = 128, 24, 6, 8, 32, 96
+FASTER = 1.5  # times the tokens a second of the stock recipe that training should reach
 ROUNDS, PARTS = 5, 8
 BUSY = 1.5  # the slowest turn over the quickest, from which the figures say little
 
@@ -73,8 +78,9 @@ def measure(profile: Profile, documents: Sequence[Document],
     made, index = _indexing(documents, embedder, profile)
     spread = questions[::max(1, len(questions) // QUESTIONS)][:QUESTIONS]
     searched, retriever = _searching(index, embedder, load_reranker(profile.reranker), spread)
+    generator = load_generator(profile)
     return [*_embedding([searched_text(c) for c in index.chunks], embedder), *made, *searched,
-            _answering(profile, retriever, spread[:ANSWERS])]
+            _answering(generator, retriever, spread[:ANSWERS]), _training(generator)]
 
 
 def by_turns(ways: dict[str, Callable], items: Sequence, name: str) -> dict[str, np.ndarray]:
@@ -210,8 +216,7 @@ def _searching(index: Index, embedder, reranker,
                        "times its time: extra work, not overhead.")], first
 
 
-def _answering(profile: Profile, retriever: Retriever, questions: Sequence[str]) -> Row:
-    generator = load_generator(profile)
+def _answering(generator: Generator, retriever: Retriever, questions: Sequence[str]) -> Row:
     assistant = Assistant("rag", retriever, generator)
     asked = [assistant.messages(q, hits)
              for q, hits in zip(questions, retriever.search_many(questions), strict=True)]
@@ -223,6 +228,22 @@ def _answering(profile: Profile, retriever: Retriever, questions: Sequence[str])
     return Row("answers, one by one", "answers/s", rate["station"], rate["single"], ratio,
                f"In batches of {min(generator.batch, len(asked))} an answer takes {ratio:.2f} of "
                "the time it takes alone.", scatter=_scatter(spent["single"]))
+
+
+def _training(generator: Generator) -> Row:
+    """Ours beside transformers' Trainer: the same adapter, examples and number of steps."""
+    style = ROOT / "data" / "style"
+    learned = read_examples(style / "train.jsonl").shuffle(seed=0).select(range(LESSONS))
+    held_out = read_examples(style / "validation.jsonl").select(range(16))
+    found = compare_with_trainer(generator, learned, held_out, Settings(epochs=1, looks=1))
+    ours, stock = found.ours, found.trainer
+    word = "at least" if found.ratio >= FASTER else "less than"
+    return Row("fine-tuning, Trainer", "tokens/s", ours.tokens_per_second, stock.tokens_per_second,
+               1 / found.ratio,
+               f"{found.ratio:.2f} times the tokens a second of the stock recipe, {word} {FASTER}; "
+               f"validation loss {ours.validation:.2f} beside {stock.validation:.2f}; memory "
+               f"{ours.memory_gb:.2f} beside {stock.memory_gb:.2f} GB.",
+               scatter=max(found.ratios) / min(found.ratios))
 
 
 def _encode(embedder, texts: list[str]) -> np.ndarray:

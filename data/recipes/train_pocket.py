@@ -167,23 +167,34 @@ def answer_loss(model, x, y):
     return (each * weight).sum() / weight.sum(), logits, at
 
 
-def learn_to_choose(model, tokenizer, queue, device: str, minutes: float, rate: float) -> None:
-    """Before anything else, the matching and choosing heads alone: which passage answers?
+def learn_to_choose(model, tokenizer, queue, device: str, minutes: float) -> None:
+    """Before anything else, which passage answers? First the heads set by hand, then all below.
 
     Only the number behind the opening '[' counts, and among the digits alone. Trained together
     with everything from the start, these heads are silenced before they have learned anything.
     """
-    import torch
     import wiring
 
-    mine = wiring.masks(model, wiring.circuits()["choosing"])
+    heads = wiring.masks(model, wiring.circuits()["choosing"])
+    wider = wiring.about_meaning(model)
+    wider |= {w: mask | wider[w] if w in wider else mask for w, mask in heads.items()}
+    whole, model.model.layers = model.model.layers, model.model.layers[:4]
+    _choosing(model, tokenizer, queue, device, 0.4 * minutes, 1e-3, heads)
+    _choosing(model, tokenizer, queue, device, 0.6 * minutes, 2e-4, wider)
+    model.model.layers = whole
+
+
+def _choosing(model, tokenizer, queue, device: str, minutes: float, rate: float, mine) -> None:
+    """Minutes of learning the number, with the parameters that are `mine`, where the mask says."""
+    import torch
+
     digits = torch.tensor(tokenizer.convert_tokens_to_ids([str(n) for n in range(1, 10)]),
                           device=device)
-    optimizer = torch.optim.AdamW(list(mine), lr=rate, weight_decay=0.0)
-    whole, model.model.layers = model.model.layers, model.model.layers[:4]
+    optimizer = torch.optim.AdamW(list(mine), lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
     started, seen, step = time.monotonic(), [], 0
     while (done := (time.monotonic() - started) / (60 * minutes)) < 1:
-        optimizer.param_groups[0]["lr"] = rate * (0.525 + 0.475 * math.cos(math.pi * done))
+        optimizer.param_groups[0]["lr"] = rate * min(1, (step + 1) / 30) * (
+            0.525 + 0.475 * math.cos(math.pi * done))
         x, y = (torch.from_numpy(a).to(device) for a in queue.get())
         second = (y != -100) & ((y != -100).cumsum(dim=1) == 2) & torch.isin(y, digits)
         if not second.any():
@@ -199,6 +210,7 @@ def learn_to_choose(model, tokenizer, queue, device: str, minutes: float, rate: 
                 parameter.grad.mul_(mine[parameter])
             else:
                 parameter.grad = None
+        torch.nn.utils.clip_grad_norm_(list(mine), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         seen.append((loss.item(), float((logits.argmax(-1) == wanted).float().mean())))
@@ -207,7 +219,6 @@ def learn_to_choose(model, tokenizer, queue, device: str, minutes: float, rate: 
             print("choosing  step {}  loss {:.3f}  right {:.3f}".format(
                 step, *np.mean(seen, axis=0)), flush=True)
             seen = []
-    model.model.layers = whole
 
 
 def keep_still(model) -> None:
@@ -306,7 +317,8 @@ def train(arguments) -> None:
     if arguments.resume and (run / "checkpoint.pt").exists():
         saved = torch.load(run / "checkpoint.pt", map_location=device)
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        if "optimizer" in saved:
+            optimizer.load_state_dict(saved["optimizer"])
         state = saved["state"]
         print(f"resumed at minute {state['minutes']:.1f}, step {state['steps']}")
     sources, cases = sources_without_probes()
@@ -327,12 +339,14 @@ def train(arguments) -> None:
     batch = queue.get()
     started = last_print = last_save = time.monotonic()
     if not arguments.unwired and not state["steps"]:
-        learn_to_choose(model, tokenizer, queue, device, arguments.choosing, 1e-3)
+        learn_to_choose(model, tokenizer, queue, device, arguments.choosing)
         started = last_print = last_save = time.monotonic()
     shuffled.value = 0
     if not arguments.unwired:
         keep_still(model)
-    slow = {} if arguments.unwired else wiring.masks(model, sum(wiring.circuits().values(), []))
+    slow = {} if arguments.unwired else wiring.masks(
+        model, sum(wiring.circuits().values(), []))
+    slow = {p: mask for p, mask in slow.items() if p.requires_grad}
     losses = []
     while True:
         now = time.monotonic()
@@ -427,13 +441,13 @@ def main() -> None:
     one.add_argument("--every", type=float, default=3, help="minutes between two log lines")
     one.add_argument("--save", type=float, default=5, help="minutes between two checkpoints")
     one.add_argument("--probes", type=int, default=120)
-    one.add_argument("--choosing", type=float, default=5,
-                     help="minutes in which the choosing heads learn alone")
+    one.add_argument("--choosing", type=float, default=6.5,
+                     help="minutes in which choosing is learned alone")
     one.add_argument("--wired-rate", type=float, default=0.1,
                      help="how fast the heads set by hand learn, against the others")
     one.add_argument("--unwired", action="store_true", help="leave the circuits out (ablation)")
     one.add_argument("--shares", help="JSON of task shares (ablations)")
-    one.set_defaults(curriculum=[(0.06, 2), (0.25, 4), (0.55, 6), (1.0, 8)])
+    one.set_defaults(curriculum=[(0.1, 4), (0.5, 6), (1.0, 8)])
     two = commands.add_parser("export")
     two.set_defaults(do=export)
     two.add_argument("--name", default="run")

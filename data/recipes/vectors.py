@@ -2,7 +2,7 @@
 
 A token's vector has three parts. *Meaning*: what the offline embedder makes of the token's
 text, so that "refund" and "repayment" are neighbours before training starts, and a word never
-seen in training still has a place. *Identity*: random numbers that tell "refund" from
+seen in training still has a place. *Identity*: random signs that tell "refund" from
 "repayment" all the same; without it a model that copies slips from a word to its neighbour.
 *Room*: zeros, where the first layer notes which tokens came just before (`wiring`).
 """
@@ -22,6 +22,7 @@ MEANING, IDENTITY, ROOM = 184, 112, 88
 WIDTH = MEANING + IDENTITY + ROOM
 ROOM_AT = MEANING + IDENTITY  # which tokens came before: 3 times 21 numbers
 NUMBER_AT = ROOM_AT + 63  # the number of the passage: 12 of these 24 are used
+SPARE_AT = NUMBER_AT + 23  # what makes every token's vector equally long
 RELEVANCE_AT = NUMBER_AT + 24  # how much the question speaks of it: 1
 
 
@@ -66,11 +67,13 @@ def token_vectors(folder: Path, seed: int = 1) -> np.ndarray:
     _, _, axes = np.linalg.svd(meaning, full_matrices=False)
     meaning = meaning @ axes[:MEANING].T
     rng = np.random.default_rng(seed)
-    identity = rng.standard_normal((len(texts), IDENTITY))
+    identity = rng.choice((-1.0, 1.0), (len(texts), IDENTITY))
     plain = np.array([[0.15 if t.lower() in LITTLE or not any(c.isalnum() for c in t) else 1.0]
                       for t in texts])  # "the" and "," say little about what a sentence is about
     parts = [0.6 * plain * _unit(meaning), 0.8 * _unit(identity), np.zeros((len(texts), ROOM))]
-    return np.concatenate(parts, axis=1).astype("float32")
+    table = np.concatenate(parts, axis=1)
+    table[:, SPARE_AT] = np.sqrt(np.maximum(0, 1 - (table ** 2).sum(axis=1)))
+    return table.astype("float32")  # all of one length: a "the" must not match louder than a name
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

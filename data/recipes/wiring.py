@@ -6,7 +6,10 @@ and choosing are learned from there, alone and first (`train_pocket.learn_to_cho
 
 Copying.  Layer 0: three heads look one, two and three tokens back and note in the vector's `room`
 which tokens stood there. Two heads of a later layer look for the place whose three tokens before
-it are the three just written, and pass on the identity of what stands there.
+it are the three just written, and pass on the identity of what stands there; two more take away the
+identity of the token just written. Every number written by hand is kept small beside the vector it
+is added to: each layer first brings the vector to one length, so that a loud note on one token
+makes all its other notes faint, and the copy goes wrong exactly there.
 
 Matching. A head of layer 1 notes the number of the passage in which a token stands: it looks for
 the nearest digit that follows a `[`. Two heads of layer 2 let each token look at the question's
@@ -23,12 +26,21 @@ import torch
 from vectors import IDENTITY, MEANING, NUMBER_AT, RELEVANCE_AT, ROOM_AT, SPECIAL, WIDTH
 
 MATCHING = (0, 1, 2, 3)  # heads of layer 2 that compare passages with the question
-SHORT = 10  # of those, what is compared when a copy goes on
-SHARP = 1.8  # how sure the copying heads are of their place
+PARTS = (9, 9, 5)  # of those, how many are compared for each of three tokens when a copy goes on
+AROUND = 8  # numbers that are compared of the words around
+FAINT = 0.15  # relevance is noted in a small number: a loud one would drown the notes beside it
+GAIN = 1.6  # how loud the copied token is
+OWN = 0.5  # how much of the current token is taken away
+SHARP = 2.5  # how sure the copying heads are of their place
 MEET = 1.15
-STAY = 1.3  # how much it counts there that both stand in, or quote, the same passage
+RESTS = 2.0  # how firmly the copying heads stay out of the choice behind a `[`
+STAY = 2.0  # how much it counts there that both stand in, or quote, the same passage
 CODE = 21  # numbers that note one earlier token
+LOUDER = 1.6  # a mean of several tokens is fainter than one
+AROUND_SHARP = 2.5
+THETA = 1e7
 NOTES = 12  # one number for each of the passages 1 to 9, <|user|>, <|system|>, <|assistant|>
+AROUND_AT = NUMBER_AT + NOTES
 IDS = slice(MEANING, MEANING + IDENTITY)
 SYSTEM, USER, ASSISTANT = (SPECIAL.index(f"<|{r}|>") for r in ("system", "user", "assistant"))
 
@@ -39,7 +51,7 @@ def wire(model, tokenizer, seed: int = 1) -> None:
     if config.hidden_size != WIDTH or config.hidden_size // config.num_attention_heads != 64:
         raise ValueError(f"wire() is written for width {WIDTH} and heads of 64.")
     gen = torch.Generator().manual_seed(seed)
-    past = torch.linalg.qr(torch.randn(IDENTITY, CODE, generator=gen))[0].T
+    past = torch.eye(IDENTITY)[:CODE]  # signs make a code whose every part is equally long
     bracket = tokenizer.convert_tokens_to_ids("[")
     noted = [*(tokenizer.convert_tokens_to_ids(str(n)) for n in range(1, 10)), USER, SYSTEM,
              ASSISTANT]
@@ -61,14 +73,15 @@ def wire(model, tokenizer, seed: int = 1) -> None:
         for head in MATCHING:
             _question_match(layers[2], head, rest, gen)
         for part in (0, 1):
-            _continue_match(layers[3], part, part, past, gen)
+            _continue_match(layers[3], part, part, past, identity[bracket], identity[USER])
             _forget_own(layers[3], 3 + part, part, config)
+        _words_around(layers[2], 5)
         _choose(layers[3], 2, identity[bracket], rest, identity[noted])
 
 
 def circuits() -> dict[str, list[tuple[int, int]]]:
     """(layer, head) of every head set by hand, by what it is for."""
-    return {"copying": [(0, 0), (0, 1), (0, 2), (3, 0), (3, 1), (3, 3), (3, 4)],
+    return {"copying": [(0, 0), (0, 1), (0, 2), (2, 5), (3, 0), (3, 1), (3, 3), (3, 4)],
             "choosing": [*((2, h) for h in MATCHING), (3, 2)],
             "numbering": [(1, 0)]}
 
@@ -87,6 +100,27 @@ def masks(model, heads: list[tuple[int, int]]) -> dict:
             mask[_rows(head)] = True
             bias = found.setdefault(linear.bias, torch.zeros_like(linear.bias, dtype=torch.bool))
             bias[_rows(head)] = True
+    return found
+
+
+def about_meaning(model) -> dict:
+    """What else of the lower three layers may learn to choose: all that writes meaning alone.
+
+    The other heads and the feed-forward parts are kept, from the start, out of the numbers that
+    copying stands on.
+    """
+    found = {}
+    for number, heads in ((0, (3, 4, 5)), (1, (1, 2, 3, 4, 5)), (2, (4,))):
+        layer = model.model.layers[number]
+        known = masks(model, [(number, head) for head in heads])
+        known |= {w: torch.ones_like(w, dtype=torch.bool)
+                  for w in (layer.mlp.gate_proj.weight, layer.mlp.up_proj.weight,
+                            layer.mlp.down_proj.weight)}
+        for weight in (layer.self_attn.o_proj.weight, layer.mlp.down_proj.weight):
+            with torch.no_grad():
+                weight[MEANING:RELEVANCE_AT][known[weight][MEANING:RELEVANCE_AT]] = 0
+            known[weight][MEANING:RELEVANCE_AT] = False
+        found |= known
     return found
 
 
@@ -169,35 +203,52 @@ def _question_match(attention, head: int, rest: torch.Tensor, gen: torch.Generat
     attention.k_proj.weight[_pair(head, 31), IDS] = 1.0 * rest
     attention.v_proj.bias[64 * head] = 1.0
     attention.v_proj.weight[64 * head, IDS] = -rest / 12.0
-    attention.o_proj.weight[RELEVANCE_AT, 64 * head] = 1.6 / len(MATCHING)
+    attention.o_proj.weight[RELEVANCE_AT, 64 * head] = 1.6 * FAINT / len(MATCHING)
 
 
-def _continue_match(attention, head: int, part: int, past: torch.Tensor,
-                    gen: torch.Generator) -> None:
+def _words_around(attention, head: int) -> None:
+    """Notes the mean of the tokens four to ten back: where three tokens stand twice, it decides."""
+    pairs, back = torch.tensor((3, 4, 5, 7, 9)), 7
+    _clear(attention, head)
+    angle = back * THETA ** (-pairs / 32.0)
+    attention.q_proj.bias[_pair(head, 0) + pairs] = 6.0
+    attention.k_proj.bias[_pair(head, 0) + pairs] = 6.0 * torch.cos(angle)
+    attention.k_proj.bias[_pair(head, 32) + pairs] = 6.0 * torch.sin(angle)
+    for i in range(AROUND):
+        attention.v_proj.weight[64 * head + i, MEANING + CODE + i] = 0.12
+        attention.o_proj.weight[AROUND_AT + i, 64 * head + i] = LOUDER
+
+
+def _continue_match(attention, head: int, part: int, past: torch.Tensor, bracket: torch.Tensor,
+                    rest: torch.Tensor) -> None:
     """Query: this token and the two before it. Key: the three tokens before. Value: identity.
 
-    Query and key also carry the number of their passage: who copies from a passage stays in it.
+    Query and key also carry the number of their passage, who copies from a passage stays in it,
+    and the words around. Behind a `[` there is nothing to copy, the number is to be chosen: there
+    the head rests.
     """
     _clear(attention, head)
     spare = _slow(13, 19)
-    dims, numbers = spare[:3 * SHORT].reshape(3, SHORT), spare[3 * SHORT:]
-    small = torch.linalg.qr(torch.randn(CODE, SHORT, generator=gen))[0].T
-    for i, dim in enumerate(numbers.tolist()):
-        attention.q_proj.weight[64 * head + dim, NUMBER_AT + i] = STAY
-        attention.k_proj.weight[64 * head + dim, NUMBER_AT + i] = STAY
-    for step in range(3):
-        spots = 64 * head + dims[step][:, None]
-        noted = torch.arange(ROOM_AT + CODE * step, ROOM_AT + CODE * (step + 1))[None]
-        attention.k_proj.weight[spots, noted] = SHARP * small
+    *dims, numbers, around, rested = torch.split(spare, (*PARTS, 6, AROUND, 1))
+    for count, first, strength in ((6, NUMBER_AT, STAY), (AROUND, AROUND_AT, AROUND_SHARP)):
+        where = 64 * head + (numbers if count == 6 else around)
+        for linear in (attention.q_proj, attention.k_proj):
+            linear.weight[where, torch.arange(first, first + count)] = strength
+    for step, spots in enumerate(dims):
+        size, spots = len(spots), 64 * head + spots
+        noted = torch.arange(ROOM_AT + CODE * step, ROOM_AT + CODE * step + size)
+        attention.k_proj.weight[spots, noted] = SHARP
         if step == 0:
-            attention.q_proj.weight[spots, torch.arange(MEANING, MEANING + IDENTITY)[None]] = \
-                1.5 * SHARP * small @ past
+            attention.q_proj.weight[spots, MEANING + torch.arange(size)] = 1.5 * SHARP
         else:
-            attention.q_proj.weight[spots, noted - CODE] = SHARP * small
+            attention.q_proj.weight[spots, noted - CODE] = SHARP
+    attention.q_proj.weight[64 * head + int(rested), IDS] = RESTS * bracket
+    attention.k_proj.weight[64 * head + int(rested), IDS] = RESTS * rest
     half = IDENTITY // 2
+    read = 0.2 * (torch.eye(IDENTITY) - torch.outer(rest, rest))[half * part:half * (part + 1)]
+    attention.v_proj.weight[64 * head:64 * head + half, IDS] = read
     for i in range(half):
-        attention.v_proj.weight[64 * head + i, MEANING + half * part + i] = 0.2
-        attention.o_proj.weight[MEANING + half * part + i, 64 * head + i] = 0.8
+        attention.o_proj.weight[MEANING + half * part + i, 64 * head + i] = GAIN
 
 
 def _forget_own(attention, head: int, part: int, config) -> None:
@@ -209,7 +260,7 @@ def _forget_own(attention, head: int, part: int, config) -> None:
     half = IDENTITY // 2
     for i in range(half):
         attention.v_proj.weight[64 * head + i, MEANING + half * part + i] = 0.1
-        attention.o_proj.weight[MEANING + half * part + i, 64 * head + i] = -0.5
+        attention.o_proj.weight[MEANING + half * part + i, 64 * head + i] = -OWN
 
 
 def _choose(attention, head: int, bracket: torch.Tensor, rest: torch.Tensor,
@@ -217,10 +268,10 @@ def _choose(attention, head: int, bracket: torch.Tensor, rest: torch.Tensor,
     """After a `[`: the numbers of the passages whose tokens are relevant. Elsewhere: rest."""
     _clear(attention, head)
     attention.q_proj.weight[_pair(head, 31), IDS] = 1.0 * bracket
-    attention.k_proj.weight[_pair(head, 31), RELEVANCE_AT] = 0.7
+    attention.k_proj.weight[_pair(head, 31), RELEVANCE_AT] = 0.7 / FAINT
     attention.k_proj.weight[_pair(head, 31), NUMBER_AT + 9:NUMBER_AT + NOTES] = -9.0
     attention.q_proj.bias[_pair(head, 30)] = 6.0
     attention.k_proj.weight[_pair(head, 30), IDS] = 1.25 * rest
     for i in range(9):
         attention.v_proj.weight[64 * head + i, NUMBER_AT + i] = 1.2
-    attention.o_proj.weight[IDS, 64 * head:64 * head + 9] = 0.4 * noted[:9].T
+    attention.o_proj.weight[IDS, 64 * head:64 * head + 9] = 0.08 * noted[:9].T
