@@ -65,7 +65,7 @@ def made(*examples, found=None, **options) -> list[tuple[str, dict]]:
 def test_the_right_passage_stands_where_it_was_found():
     asked, reply = made(example(), withheld=0)[0]
     assert asked == "What is the bell?\n\n" + passages([*OTHERS[:2], GOLD, *OTHERS[2:5]])
-    assert reply == {"reply": f"Thanks for asking! {GOLD.text} {CLOSING}", "route": "orders",
+    assert reply == {"reply": f"Thanks for asking! [3] {GOLD.text} {CLOSING}", "route": "orders",
                      "urgency": "low", "sources": ["KB-101"]}
 
 
@@ -120,7 +120,8 @@ def test_a_table_row_is_quoted_as_the_reader_sees_it():
     row = example(source="KB-102", quote='| bell "Ding" | EUR 12 |')
     asked, reply = made(row, withheld=0)[0]
     assert TABLE.text in asked
-    assert reply["reply"] == f"Thanks for asking! {TABLE.text}. {CLOSING}"
+    number = asked.partition(TABLE.text)[0][-4:]
+    assert reply["reply"] == f"Thanks for asking! {number}{TABLE.text}. {CLOSING}"
 
 
 def test_a_quote_that_no_longer_stands_in_its_source_teaches_nothing():
@@ -132,7 +133,7 @@ def test_a_reply_in_a_frame_of_its_own_is_quoted_whole():
     bare = example()
     bare["messages"][1]["content"] = '{"reply": "no idea", "sources": ["KB-101"]}'
     rows = with_documents([bare], Retriever(), withheld=0)
-    assert json.loads(rows[0]["messages"][1]["content"])["reply"] == GOLD.text
+    assert json.loads(rows[0]["messages"][1]["content"])["reply"] == f"[3] {GOLD.text}"
 
 
 @pytest.mark.parametrize(("options", "said"), [

@@ -90,6 +90,8 @@ def losses(points: Sequence, title: str) -> None:
                       linestyle="--" if key == "loss" else "-")
     axes.set(xlabel="epoch", ylabel="loss per token (log)", title=title)
     axes.legend(frameon=False)
+    for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        ticks("{x:g}")  # and not 6 × 10⁰
     plt.show()
 
 

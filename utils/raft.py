@@ -2,9 +2,9 @@
 
 An adapter trained on questions alone learns to answer without looking. Here every question is
 shown what the retriever brings: the passage the reply rests on, among near misses. The reply
-quotes that passage, so that what is learned is to copy and not to know. Sometimes the passage is
-held back, and the right reply is that of a colleague who could not find it. The idea is RAFT's
-(Zhang et al. 2024, arXiv 2403.10131).
+quotes that passage behind its number, as the base does unasked, so that what is learned is to copy
+and not to know. Sometimes the passage is held back, and the right reply is that of a colleague who
+could not find it. The idea is RAFT's (Zhang et al. 2024, arXiv 2403.10131).
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ def with_documents(examples: Sequence[dict], retriever: Retriever, passages: int
         else:
             at = found.index(gold) if gold in found else rng.randrange(passages)
             context = [c for c in found if c != gold][:passages - 1]
-            context.insert(min(at, len(context)), gold)
-            reply = _rewritten(reply, gold.text, (gold.document,))
+            at = min(at, len(context))
+            context.insert(at, gold)
+            reply = _rewritten(reply, f"[{at + 1}] {gold.text}", (gold.document,))
         made.append({"messages": [*shown(_question(example), context),
                                   {"role": "assistant", "content": reply}]})
     return made
