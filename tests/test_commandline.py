@@ -98,9 +98,10 @@ def test_every_command_has_help_and_a_function(command, capsys):
     assert main([command, "--help"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"python3 -m utils {command}") and len(printed.splitlines()) >= 4
-    from utils import app, asking, bench
+    from utils import app, asking, bench, publishing
 
-    assert any(callable(getattr(module, command, None)) for module in (course, asking, bench, app))
+    modules = (course, asking, bench, app, publishing)
+    assert any(callable(getattr(module, command, None)) for module in modules)
 
 
 @pytest.mark.parametrize(("word", "near"), [("rn", "run"), ("tests", "test"), ("jupyterlab", "lab"),
