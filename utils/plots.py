@@ -187,8 +187,7 @@ def systems(board: Mapping, metrics: Sequence[str], title: str, file: Path | Non
     marks = [plt.Line2D([], [], marker=mark, color=colour, label=label)
              for (mark, colour), label in zip(MARKS, filled, strict=True)]
     figure.legend(handles=marks, loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle(title)
-    figure.supxlabel("share of questions, with 95 % interval", fontsize=9)
+    figure.suptitle(title + "\n(share of questions, with 95 % interval)")
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=150)
