@@ -7,9 +7,14 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from utils import generation
+from utils.chunking import Chunk
 from utils.generation import Generator, llama_index_llm, load_generator
 from utils.profiles import POCKET_MODEL, choose
-from utils.prompts import closed_book
+from utils.prompts import closed_book, grounded
+
+SHELF = [Chunk("pool", "Pool rules", ("Hours",), 0, 24, "The pool opens at 7:30."),
+         Chunk("cafe", "Café", (), 0, 36, "Dogs are welcome on the terrace.")]
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +81,21 @@ def test_llama_index_gets_the_courses_model_and_nothing_else(generator):
 
 def test_a_question_longer_than_the_context_is_cut_not_crashed(generator):
     assert isinstance(generator.reply(closed_book("why " * 4000), 8), str)
+
+
+def test_a_common_opening_is_read_once_and_changes_no_reply(generator, monkeypatch):
+    rules = "Answer in the words of the passage, and name its number in brackets. " * 6
+    asked = [[{"role": "system", "content": rules}, *grounded(q, SHELF)[1:]]
+             for q in ("When does the pool open?", "May I bring my dog to the terrace, please?",
+                       "Dogs?")]
+    lengths = []
+    read = generator.model.forward
+    monkeypatch.setattr(generator.model, "forward", lambda *a, **k: (
+        lengths.append(tuple(k["input_ids"].shape)), read(*a, **k))[1])
+    together = generator.replies(asked, 16)
+    opening = lengths[0]
+    assert opening[0] == 1 and opening[1] > 48  # the rules, for all three
+    assert max(width for rows, width in lengths if rows == 3) < min(
+        generator.count_tokens(a) for a in asked)
+    monkeypatch.setattr(generation, "SHARED", 10_000)
+    assert generator.replies(asked, 16) == together == [generator.reply(a, 16) for a in asked]

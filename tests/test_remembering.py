@@ -7,7 +7,7 @@ import pytest
 from utils import index as stored
 from utils.chunking import by_sentence
 from utils.documents import Document
-from utils.remembering import Remembered, fingerprint
+from utils.remembering import DEEP, Remembered, fingerprint
 from utils.reranking import load_reranker
 from utils.retrieval import Retriever
 
@@ -48,10 +48,22 @@ def test_the_second_time_nothing_is_searched(retriever, tmp_path):
     assert second.asked == []
 
 
-def test_another_number_of_hits_is_searched(retriever):
-    memory = Remembered(Counting(retriever))
-    assert len(memory.search_many(ASKED, 1)[0]) == 1 == len(memory.search(ASKED[0], 1))
-    assert memory.known == {}
+def test_fewer_hits_are_the_first_of_those_remembered(retriever):
+    first = Counting(retriever)
+    memory = Remembered(first)
+    for k in (3, 1, 2, None):
+        wanted = [retriever.search(q, k) for q in ASKED]
+        assert memory.search_many(ASKED, k) == wanted
+        assert [memory.search(q, k) for q in ASKED] == wanted
+    assert first.asked == ASKED
+
+
+def test_more_hits_than_are_remembered_are_searched(retriever):
+    first = Counting(retriever)
+    memory = Remembered(first)
+    assert memory.search_many(ASKED, DEEP + 1) == retriever.search_many(ASKED, DEEP + 1)
+    assert memory.search(ASKED[0], DEEP + 1) and memory.known == {}
+    assert first.asked == [*ASKED, ASKED[0]]
 
 
 def test_a_changed_document_or_setting_is_another_memory(retriever, tmp_path):

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from utils import embedding, reranking
 from utils import index as stored
 from utils.chunking import by_heading, by_sentence, by_words
 from utils.documents import CourseError, Document
-from utils.embedding import embed, load_embedder
+from utils.embedding import embed, load_embedder, plain_embedder
 from utils.reranking import CrossReader, load_reranker, plain_late_interaction
 from utils.retrieval import BM25, Retriever, in_context, mmr, ranks, reciprocal_rank_fusion
 
@@ -218,14 +219,34 @@ def test_a_cross_encoder_gives_each_question_its_own_scores():
     assert [list(s) for s in scores] == [[2], [3, 4]]
 
 
-def test_a_missing_reranker_is_named(monkeypatch, tmp_path):
-    from utils import reranking
+def test_the_trained_embedder_finds_more_in_a_trade_it_has_not_seen():
+    sys.path.insert(0, str(ROOT / "data" / "recipes"))
+    from train_embedder import HELD_OUT, read_trade
 
-    monkeypatch.setattr(reranking, "OFFLINE_RERANKER", tmp_path / "gone")
-    load_reranker.cache_clear()
-    with pytest.raises(CourseError, match="git checkout data/reranker"):
-        load_reranker()
-    load_reranker.cache_clear()
+    assert "vet" in HELD_OUT
+    texts, asked = read_trade(ROOT / "data" / "recipes" / "prose" / "vet.md")
+    shares = []
+    for embedder in (plain_embedder(), load_embedder()):
+        found = np.argsort(-embed([q for q, _ in asked], embedder) @ embed(texts, embedder).T)
+        shares.append(np.mean([bool(set(row[:4]) & set(gold))
+                               for row, (_, gold) in zip(found, asked, strict=True)]))
+    assert shares[1] > shares[0] + 0.04
+
+
+def test_an_index_of_the_plain_embedder_is_refused_by_the_trained_one(index, tmp_path):
+    path = stored.save(stored.build(PAGES, by_sentence, plain_embedder()), tmp_path / "i.npz")
+    with pytest.raises(CourseError, match="made with the embedder"):
+        stored.load(path)
+
+
+@pytest.mark.parametrize("module, folder, load", [
+    (embedding, "OFFLINE_EMBEDDER", load_embedder), (reranking, "OFFLINE_RERANKER", load_reranker)])
+def test_a_missing_adapter_of_the_search_is_named(monkeypatch, tmp_path, module, folder, load):
+    monkeypatch.setattr(module, folder, tmp_path / "gone")
+    load.cache_clear()
+    with pytest.raises(CourseError, match=f"git checkout data/{folder[8:].lower()}"):
+        load()
+    load.cache_clear()
 
 
 def test_the_same_documents_twice_do_no_harm():

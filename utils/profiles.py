@@ -18,7 +18,8 @@ from utils.documents import CourseError
 
 ROOT = Path(__file__).resolve().parents[1]
 POCKET_MODEL = ROOT / "data" / "pocket_model"
-OFFLINE_RERANKER = ROOT / "data" / "reranker"  # an adapter for the offline embedder
+OFFLINE_EMBEDDER = ROOT / "data" / "embedder"  # adapters for all-MiniLM-L6-v2: to search with,
+OFFLINE_RERANKER = ROOT / "data" / "reranker"  # and to read again what was found
 EMBEDDER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
 

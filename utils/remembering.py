@@ -17,6 +17,8 @@ from pathlib import Path
 
 from utils.retrieval import Hit, Retriever
 
+DEEP = 12  # hits are kept to this rank: who wants fewer gets the first of them
+
 
 @dataclass(frozen=True)
 class Handed:
@@ -41,21 +43,23 @@ class Remembered:
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
         """The best k chunks for one question; an answer to a new one is not written to the disk."""
-        if k and k != self.retriever.k:
+        k = k or self.retriever.k
+        if k > DEEP:
             return self.retriever.search(question, k)
         if question not in self.known:
-            self.known[question] = self.retriever.search(question)
-        return self.known[question]
+            self.known[question] = self.retriever.search(question, DEEP)
+        return self.known[question][:k]
 
     def search_many(self, questions: Sequence[str], k: int | None = None) -> list[list[Hit]]:
         """The best k chunks for each question."""
-        if k and k != self.retriever.k:
+        k = k or self.retriever.k
+        if k > DEEP:
             return self.retriever.search_many(questions, k)
         new = [q for q in dict.fromkeys(questions) if q not in self.known]
         if new:
-            self.known |= zip(new, self.retriever.search_many(new), strict=True)
+            self.known |= zip(new, self.retriever.search_many(new, DEEP), strict=True)
             self._keep()
-        return [self.known[q] for q in questions]
+        return [self.known[q][:k] for q in questions]
 
     def _stored(self) -> dict[str, list[Hit]]:
         """What the file holds, if it was written for this very retriever; a damaged one is new."""

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.documents import CourseError
-from utils.embedding import load_embedder, not_loaded, place, wheel_embedder_path
+from utils.embedding import adapted_embedder, not_loaded, place, plain_embedder
 from utils.profiles import OFFLINE_RERANKER
 
 KEPT = 4000  # texts whose word vectors are kept; about 140 MB
@@ -81,19 +80,11 @@ def load_reranker(name: str | None = None) -> LateInteraction | CrossReader:
         except OSError as problem:
             raise not_loaded("reranker", name, problem) from None
     folder = Path(OFFLINE_RERANKER)
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise CourseError(f"The reranker is missing from {folder}. Restore it with: git checkout "
-                          "data/reranker")
-    from peft import PeftModel
-    from sentence_transformers import SentenceTransformer
-
-    model = SentenceTransformer(str(wheel_embedder_path()), device="cpu")
-    body = model[0]
-    body.auto_model = PeftModel.from_pretrained(body.auto_model, str(folder)).merge_and_unload()
+    model = adapted_embedder(folder, "reranker")
     facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     return LateInteraction(model, facts["none"])
 
 
 def plain_late_interaction(embedder=None) -> LateInteraction:
     """Late interaction with the untrained embedder: what the adapter is measured against."""
-    return LateInteraction(embedder or load_embedder())
+    return LateInteraction(embedder or plain_embedder())

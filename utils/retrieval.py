@@ -90,7 +90,7 @@ class Retriever:
     passages reach the model, and none at all when nothing found seems to answer.
     """
 
-    def __init__(self, index: Index, embedder=None, reranker=None, k: int = 6, reread: int = 48,
+    def __init__(self, index: Index, embedder=None, reranker=None, k: int = 6, reread: int = 24,
                  cutoff: bool = True) -> None:
         if not index.chunks:
             raise CourseError("The index is empty: there is nothing to search.")
@@ -122,13 +122,13 @@ class Retriever:
         for row, numbers in enumerate(first):
             scores, good = fused[row, numbers], np.ones(len(numbers), dtype=bool)
             if read is not None:
-                scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 3.0])
+                scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 2.0])
                 if self.cutoff and self.reranker.none is not None:
                     good = read[row] >= self.reranker.none
             at = {name: p[row, numbers] for name, p in places.items()}
             if read is not None:
                 at["reranker"] = ranks(read[row])
-            top = [j for j in np.argsort(-scores, kind="stable")[:k] if good[j]]
+            top = [j for j in np.argsort(-scores, kind="stable") if good[j]][:k]
             found.append([Hit(self.index.chunks[numbers[j]], float(scores[j]),
                               {name: int(p[j]) + 1 for name, p in at.items()}) for j in top])
         return found

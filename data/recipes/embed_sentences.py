@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 from english import paragraphs  # noqa: E402
 
 from utils.chunking import sentences  # noqa: E402
-from utils.embedding import embed  # noqa: E402
+from utils.embedding import embed, plain_embedder  # noqa: E402
 
 SEARCHED, ASKED = 50_000, 1_000
 CACHE = ROOT / "build" / "pocket" / "english.json"  # train_pocket.py leaves one
@@ -82,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "vectors" / "sentences.npz")
     arguments = parser.parse_args()
-    store(embed(sample()), arguments.out)
+    store(embed(sample(), plain_embedder()), arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Teaches the offline embedder to re-read what was found: the course's reranker.
 
-    python data/recipes/train_reranker.py [--minutes 15] [--out data/reranker]
+    python data/recipes/train_reranker.py [--minutes 15] [--out data/reranker] [--start FOLDER]
 
 Late interaction compares a question and a passage word by word: every piece of the question looks
 for its best match among the pieces of the passage. all-MiniLM-L6-v2 was never trained for that. A
@@ -73,6 +73,21 @@ def low_rank(torch):
     return LowRank
 
 
+def attach(model, rank: int) -> dict:
+    """An adapter on every linear layer of the body, which itself stays as it is."""
+    import torch
+    from torch.nn.utils import parametrize
+
+    model.requires_grad_(False)
+    kind, adapters = low_rank(torch), {}
+    for name, module in list(model.named_modules()):
+        if isinstance(module, torch.nn.Linear) and re.search(
+                r"layer\.\d\..*(query|key|value|dense)$", name):
+            adapters[name] = kind(module, rank)
+            parametrize.register_parametrization(module, "weight", adapters[name])
+    return adapters
+
+
 def save(adapters, base: Path, out: Path, rank: int, facts: dict) -> None:
     """The adapter in PEFT's own form, so that any PEFT can load it."""
     import torch
@@ -94,6 +109,22 @@ def save(adapters, base: Path, out: Path, rank: int, facts: dict) -> None:
     (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
+def start_from(folder: Path, adapters, sharp, none) -> dict:
+    """Fills the adapters with those of a folder; what its training.json says."""
+    import torch
+    from safetensors.torch import load_file
+
+    stored = load_file(folder / "adapter_model.safetensors")
+    about = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    with torch.no_grad():
+        for name, adapter in adapters.items():
+            adapter.a.copy_(stored[f"base_model.model.{name}.lora_A.weight"])
+            adapter.b.copy_(stored[f"base_model.model.{name}.lora_B.weight"])
+        sharp.fill_(math.log(about["sharpness"]))
+        none.fill_(about["none"])
+    return about
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=15)
@@ -103,14 +134,13 @@ def main() -> None:
     parser.add_argument("--near", type=int, default=4, help="near misses a question")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--start", help="an adapter to go on from")
     parser.add_argument("--out", default=str(ROOT / "data" / "reranker"))
     arguments = parser.parse_args()
 
     import torch
-    from torch.nn.utils import parametrize
     from transformers import AutoModel, AutoTokenizer
 
-    LowRank = low_rank(torch)
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(arguments.threads)
     rng = random.Random(arguments.seed)
@@ -121,14 +151,9 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModel.from_pretrained(base, attn_implementation="eager",
                                       hidden_dropout_prob=0.05, attention_probs_dropout_prob=0.0)
-    model.requires_grad_(False)
-    adapters = {}
-    for name, module in list(model.named_modules()):
-        if isinstance(module, torch.nn.Linear) and re.search(
-                r"layer\.\d\..*(query|key|value|dense)$", name):
-            adapters[name] = LowRank(module, arguments.rank)
-            parametrize.register_parametrization(module, "weight", adapters[name])
+    adapters = attach(model, arguments.rank)
     sharp, none = torch.nn.Parameter(torch.tensor(3.2)), torch.nn.Parameter(torch.tensor(0.5))
+    before = start_from(Path(arguments.start), adapters, sharp, none) if arguments.start else {}
     own = [p for a in adapters.values() for p in a.parameters()]
     optimizer = torch.optim.AdamW([{"params": own}, {"params": [sharp, none], "scale": 10}],
                                   lr=arguments.rate, weight_decay=0.01)
@@ -191,7 +216,8 @@ def main() -> None:
             losses = []
         if done - last > 0.25 or done >= 1:
             save(adapters, base, Path(arguments.out), arguments.rank,
-                 {"steps": step, "minutes": round(arguments.minutes * min(done, 1), 1),
+                 {"steps": step + before.get("steps", 0),
+                  "minutes": round(arguments.minutes * min(done, 1) + before.get("minutes", 0), 1),
                   "seed": arguments.seed, "sharpness": float(sharp.exp()), "none": float(none),
                   "held_out": {k: round(v, 3) for k, v in probed().items()}})
             last = done

@@ -58,11 +58,12 @@ def token_vectors(folder: Path, seed: int = 1) -> np.ndarray:
     """One row a token: meaning from the embedder, identity from the seed, room of zeros."""
     from transformers import AutoTokenizer
 
-    from utils.embedding import embed
+    from utils.embedding import embed, plain_embedder
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = [tokenizer.decode([i]).strip() for i in range(len(tokenizer))]
-    meaning = embed([t if t and t not in SPECIAL else "." for t in texts], batch=256)
+    meaning = embed([t if t and t not in SPECIAL else "." for t in texts], plain_embedder(),
+                    batch=256)
     meaning -= meaning.mean(axis=0)
     _, _, axes = np.linalg.svd(meaning, full_matrices=False)
     meaning = meaning @ axes[:MEANING].T
