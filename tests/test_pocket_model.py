@@ -65,6 +65,17 @@ def test_batched_replies_are_those_of_one_by_one(generator):
     assert generator.replies(asked, 24) == together
 
 
+def test_one_loop_of_its_own_says_what_the_librarys_says(generator):
+    asked = [grounded("Dogs?", SHELF), *map(closed_book, ("Where is Spain?", "What is it, and why "
+                                                          "on Sundays?", "Who?"))]
+    said = generator.replies(asked, 24)
+    for messages, reply in zip(asked, said, strict=True):
+        ids = torch.tensor([generator.tokenizer(generator.prompt(messages))["input_ids"]])
+        out = generator.model.generate(ids, max_new_tokens=24, do_sample=False)
+        assert reply == generator.tokenizer.decode(out[0, ids.shape[1]:], skip_special_tokens=True)
+    assert len({len(generator.tokenizer(reply)["input_ids"]) for reply in said}) > 1
+
+
 def test_the_stream_says_what_the_reply_says(generator):
     asked = closed_book("How long is the warranty?")
     assert "".join(generator.stream(asked, 24)).strip() == generator.reply(asked, 24)

@@ -52,11 +52,8 @@ class Generator:
         found = [""] * len(prompts)
         for batch in batches:
             with torch.inference_mode():
-                inputs = self._opened([prompts[i] for i in batch])
-                out = self.model.generate(**inputs, max_new_tokens=max_new_tokens,
-                                          do_sample=False, pad_token_id=self._pad())
-            texts = self.tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1]:],
-                                                skip_special_tokens=True)
+                said = self._greedy(self._opened([prompts[i] for i in batch]), max_new_tokens)
+            texts = self.tokenizer.batch_decode(said, skip_special_tokens=True)
             for i, text in zip(batch, texts, strict=True):
                 found[i] = _without_thinking(text)
         return found
@@ -118,6 +115,42 @@ class Generator:
             inputs["past_key_values"] = read.past_key_values
         return inputs
 
+    def _greedy(self, inputs: dict, most: int) -> list[list[int]]:
+        """The likeliest token, then the next: what `generate` says, but a row that has ended
+        leaves the batch, so that one endless reply does not hold up the others."""
+        import torch
+
+        mask, cache = inputs["attention_mask"], inputs.get("past_key_values")
+        read = cache.get_seq_length() if cache is not None else 0
+        new = inputs["input_ids"][:, read:]
+        places = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, read:]
+        said: list[list[int]] = [[] for _ in new]
+        rows = list(range(len(said)))
+        for _ in range(most):
+            out = self.model(input_ids=new, attention_mask=mask, position_ids=places,
+                             past_key_values=cache, use_cache=True, logits_to_keep=1)
+            cache, best = out.past_key_values, out.logits[:, -1].argmax(dim=-1)
+            going = [n for n, token in enumerate(best.tolist()) if token not in self._ends]
+            if not going:
+                break
+            if len(going) < len(rows):
+                kept = torch.tensor(going, device=best.device)
+                rows, mask, best, places = [rows[n] for n in going], mask[kept], best[kept], \
+                    places[kept]
+                cache.batch_select_indices(kept)
+            for row, token in zip(rows, best.tolist(), strict=True):
+                said[row].append(token)
+            new, places = best[:, None], places[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+        return said
+
+    @property
+    def _ends(self) -> set[int]:
+        """The tokens that end a turn."""
+        ends = self.model.generation_config.eos_token_id
+        ends = self.tokenizer.eos_token_id if ends is None else ends
+        return set(ends) if isinstance(ends, list) else {ends}
+
     def _fitted(self, messages: Sequence[Message], max_new_tokens: int) -> str:
         """The prompt; of one longer than the model reads, the last message's end is left out."""
         prompt, room = self.prompt(messages), self.longest - max_new_tokens
@@ -174,7 +207,7 @@ def load_generator(profile: Profile, threads: int | None = None) -> Generator:
         raise CourseError(f"The model {profile.generator} has no chat template, so it cannot be "
                           "asked in turns. Choose one trained for chat ('Instruct').")
     model.generation_config.temperature = model.generation_config.top_p = None
-    model.generation_config.top_k = None
+    model.generation_config.top_k = model.generation_config.repetition_penalty = None
     return Generator(model, tokenizer, profile.batch, profile.longest)
 
 
