@@ -1,6 +1,6 @@
 """Teaches the offline embedder to search: a question near the sentence that answers it.
 
-    python data/recipes/train_embedder.py [--minutes 8] [--out data/embedder]
+    python data/recipes/train_embedder.py [--minutes 16] [--out data/embedder]
 
 all-MiniLM-L6-v2 puts texts that *say the same* near each other. A question and its answer often
 do not: "my dog keeps scratching, can I drop in?" and "There is a walk-in hour from 16:00". A LoRA
@@ -11,9 +11,6 @@ answers another question, and every near miss of the search, is one that does no
 
 from __future__ import annotations
 
-import argparse
-import math
-import random
 import sys
 import time
 from pathlib import Path
@@ -23,11 +20,10 @@ ROOT = RECIPES.parents[1]
 sys.path[:0] = [str(RECIPES), str(ROOT)]
 
 import numpy as np  # noqa: E402
+from adapting import HELD_OUT, options, pupil, rate, save  # noqa: E402
 from pages import read_pages  # noqa: E402
-from train_reranker import HELD_OUT, attach, save  # noqa: E402
 
 from utils.chunking import by_sentence  # noqa: E402
-from utils.embedding import wheel_embedder_path  # noqa: E402
 from utils.index import searched_text  # noqa: E402
 
 SHARPNESS = 20.0  # a difference in cosine of .05 is one unit of the softmax
@@ -46,34 +42,14 @@ def read_trade(path: Path) -> tuple[list[str], list[tuple[str, list[int]]]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--rate", type=float, default=4e-4)
-    parser.add_argument("--rank", type=int, default=32)
-    parser.add_argument("--questions", type=int, default=32, help="questions of a trade a step")
-    parser.add_argument("--near", type=int, default=4, help="near misses a question")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", default=str(ROOT / "data" / "embedder"))
-    arguments = parser.parse_args()
+    arguments = options(__doc__, 16, 32, ROOT / "data" / "embedder").parse_args()
 
     import torch
     from torch.nn.functional import normalize, softplus
-    from transformers import AutoModel, AutoTokenizer
 
-    torch.manual_seed(arguments.seed)
-    torch.set_num_threads(arguments.threads)
-    rng = random.Random(arguments.seed)
-    trades = {p.stem: read_trade(p) for p in sorted((RECIPES / "prose").glob("*.md"))}
-    train = [name for name in trades if name not in HELD_OUT]
-    print(f"{sum(len(trades[t][1]) for t in train)} questions to learn from", flush=True)
-    base = wheel_embedder_path()
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModel.from_pretrained(base, hidden_dropout_prob=0.05,
-                                      attention_probs_dropout_prob=0.0)
-    adapters = attach(model, arguments.rank)
-    own = [p for a in adapters.values() for p in a.parameters()]
-    optimizer = torch.optim.AdamW(own, lr=arguments.rate, weight_decay=0.01)
+    one = pupil(arguments, read_trade)
+    model, trades, rng = one.model, one.trades, one.rng
+    optimizer = torch.optim.AdamW(one.own, lr=arguments.rate, weight_decay=0.01)
 
     def embedded(texts: list[str]):
         """One unit vector a text: the mean over its word pieces."""
@@ -81,12 +57,9 @@ def main() -> None:
         rows = [None] * len(texts)
         for first in range(0, len(order), 32):
             some = order[first:first + 32]
-            inputs = tokenizer([texts[i] for i in some], padding=True, truncation=True,
-                               max_length=160, return_tensors="pt")
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                pieces = model(**inputs).last_hidden_state
+            pieces, inputs = one.read([texts[i] for i in some])
             there = inputs["attention_mask"][..., None]
-            for i, row in zip(some, (pieces.float() * there).sum(1) / there.sum(1), strict=True):
+            for i, row in zip(some, (pieces * there).sum(1) / there.sum(1), strict=True):
                 rows[i] = row
         return normalize(torch.stack(rows), dim=-1)
 
@@ -109,14 +82,14 @@ def main() -> None:
 
     def near_misses() -> dict:
         found = {}
-        for (name, n), row in searched(train).items():
+        for (name, n), row in searched(one.train).items():
             row[trades[name][1][n][1]] = -1
             found[name, n] = row.topk(min(24, len(row) - 1)).indices.tolist()
         return found
 
     def step() -> float:
         """One batch: questions of a trade, what answers them, and their near misses."""
-        name = rng.choice(train)
+        name = rng.choice(one.train)
         texts, asked = trades[name]
         some = rng.sample(range(len(asked)), min(len(asked), arguments.questions))
         at: dict[int, int] = {}
@@ -132,7 +105,7 @@ def main() -> None:
             others[right] = -1e4  # each right sentence stands alone against all wrong ones
             loss = loss + softplus(others.logsumexp(0) - row[right]).mean()
         (loss / len(some)).backward()
-        torch.nn.utils.clip_grad_norm_(own, 1.0)
+        torch.nn.utils.clip_grad_norm_(one.own, 1.0)
         optimizer.step()
         optimizer.zero_grad()
         return float(loss.detach()) / len(some)
@@ -152,11 +125,10 @@ def main() -> None:
         if done > SECOND_LOOK and not again:
             near, again = near_misses(), True
         for group in optimizer.param_groups:
-            group["lr"] = arguments.rate * min(1, (count + 1) / 40) * (
-                0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1, done))))
+            group["lr"] = rate(arguments.rate, count, done)
         losses.append(step())
         count += 1
-    save(adapters, base, Path(arguments.out), arguments.rank,
+    save(one.adapters, arguments.out, arguments.rank,
          {"steps": count, "minutes": arguments.minutes, "seed": arguments.seed,
           "held_out": figures, "held_out_before": before})
 
