@@ -18,6 +18,7 @@ COMMANDS = {
     "lab": ("", "open JupyterLab on the course"),
     "ask": ('"…" [options]', "answer a question from the company's documents or your own folder"),
     "exam": ("[options]", "let a system sit an exam over any folder and question file"),
+    "calibrate": ("[options]", "choose on your own questions when the search says nothing"),
     "app": ("[options]", "the assistant on a small page in the browser, with sources and trace"),
     "bench": ("[--json OUT]", "measure what the course's stations cost beside direct calls"),
     "doctor": ("", "check Python, packages, memory, disk, GPU, and which profiles work here"),
@@ -42,6 +43,9 @@ HELP = {
             "--system NAME            rag (default), extractive, base, prompted, tuned,\n"
             "                         hybrid_naive, hybrid\n"
             "--json OUT               writes the metrics and every answer with its grades",
+    "calibrate": "--docs DIR               the folder; the floor is kept there, in search.json\n"
+                 "--questions FILE.jsonl   20 questions with an answer and 5 without at least;\n"
+                 "                         others than those you grade with",
     "app": "--docs DIR      the company's documents if left out\n"
            "--system NAME   hybrid (default where notebook 05 has trained its adapter), rag, …\n"
            "--port N        any free port if left out\n"
@@ -98,7 +102,7 @@ def act(command: str, rest: list[str]) -> int:
     """Runs one command inside the environment; the answer is its exit code."""
     os.environ["PYTHONPATH"] = environment.with_root()["PYTHONPATH"]
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if command in {"ask", "exam"}:
+    if command in {"ask", "exam", "calibrate"}:
         from utils import asking
 
         return getattr(asking, command)(rest)

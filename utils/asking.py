@@ -1,4 +1,4 @@
-"""The commands `ask` and `exam`: any system of the course over any folder of documents.
+"""The commands `ask`, `exam` and `calibrate`: any system of the course over any folder.
 
 The index of a folder is kept in build/indexes and brought up to date, not rebuilt, when the
 folder changes.
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from utils import grading
+from utils import calibration, grading
 from utils.assistant import SYSTEMS, Assistant, cited_documents, sit, system
 from utils.documents import CourseError, Document, load_documents
 from utils.environment import ROOT
@@ -105,6 +105,22 @@ def exam(words: list[str]) -> int:
             raise CourseError(f"{path} cannot be written ({problem.strerror}). Name another file."
                               ) from None
         print(f"\nEvery answer with its grades: {path}")
+    return 0
+
+
+@_notes()
+def calibrate(words: list[str]) -> int:
+    """Chooses below which score the search says nothing, on questions of one's own."""
+    parser = _Parser("python3 -m utils calibrate", add_help=False)
+    parser.add_argument("--docs", required=True)
+    parser.add_argument("--questions", required=True)
+    arguments = parser.parse_args(words)
+    questions = load_questions(arguments.questions)
+    arguments.system = "extractive"  # a search and nothing else
+    retriever = _assistant(arguments, load_documents(arguments.docs)).retriever
+    found = calibration.calibrate(retriever, questions)
+    print(f"{found}\nKept in {calibration.keep(found, arguments.docs)}; every system that searches "
+          "this folder uses it. Grade them on other questions than these.")
     return 0
 
 

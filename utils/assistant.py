@@ -13,6 +13,7 @@ from pathlib import Path
 
 from utils import prompts
 from utils.adapters import with_adapter
+from utils.calibration import floor_of
 from utils.chunking import by_sentence
 from utils.documents import CourseError, Document
 from utils.embedding import load_embedder
@@ -145,7 +146,8 @@ def system(name: str, documents: Sequence[Document] = (), profile: Profile | Non
             index, _ = open_index(documents, index_file, CHUNKER, embedder)
         else:
             index = build(documents, CHUNKER, embedder)
-        retriever = Retriever(index, embedder, load_reranker(profile.reranker))
+        reranker = load_reranker(profile.reranker)
+        retriever = Retriever(index, embedder, reranker, floor=floor_of(documents, reranker))
     if not filling.generates:
         return Assistant(name, retriever)
     generator = generator or load_generator(profile)

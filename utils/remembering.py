@@ -92,7 +92,8 @@ def fingerprint(retriever: Retriever) -> str:
     """Equal for two retrievers that find the same."""
     index, reader = retriever.index, retriever.reranker
     about = [index.embedder, index.chunker, sorted(index.checksums.items()), len(index.chunks),
-             retriever.k, retriever.reread, retriever.cutoff, type(reader).__name__,
+             retriever.k, retriever.reread, retriever.cutoff, retriever.floor,
+             type(reader).__name__,
              getattr(reader, "none", None), _weights(reader)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 

@@ -7,6 +7,7 @@ with a cross-encoder from the hub. It is slower by far, so it reads only what th
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class LateInteraction:
 
     model: object
     none: float | None = None
+    name: str = ""
     _read: dict = field(default_factory=dict, repr=False)
 
     def scores(self, questions: Sequence[str], texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
@@ -60,6 +62,7 @@ class CrossReader:
 
     model: object
     none: float | None = None
+    name: str = ""
 
     def scores(self, questions: Sequence[str], texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """For each question: the scores of its texts."""
@@ -76,13 +79,14 @@ def load_reranker(name: str | None = None) -> LateInteraction | CrossReader:
         from sentence_transformers import CrossEncoder
 
         try:
-            return CrossReader(CrossEncoder(name, device=place()))
+            return CrossReader(CrossEncoder(name, device=place()), name=name)
         except OSError as problem:
             raise not_loaded("reranker", name, problem) from None
     folder = Path(OFFLINE_RERANKER)
     model = adapted_embedder(folder, "reranker")
     facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    return LateInteraction(model, facts["none"])
+    weights = hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+    return LateInteraction(model, facts["none"], f"the course's own, {weights[:12]}")
 
 
 def plain_late_interaction(embedder=None) -> LateInteraction:

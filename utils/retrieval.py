@@ -87,14 +87,17 @@ class Retriever:
     """The course's retriever: dense search fused with BM25, the best re-read word by word.
 
     With `cutoff`, what the reranker scores below its own "none of these" is left out: fewer
-    passages reach the model, and none at all when nothing found seems to answer.
+    passages reach the model, and none at all when nothing found seems to answer. `floor` is
+    stricter: a question whose best passage scores below it gets none. It holds for one house
+    only (`calibration`).
     """
 
     def __init__(self, index: Index, embedder=None, reranker=None, k: int = 6, reread: int = 24,
-                 cutoff: bool = True) -> None:
+                 cutoff: bool = True, floor: float = 0.0) -> None:
         if not index.chunks:
             raise CourseError("The index is empty: there is nothing to search.")
         self.index, self.k, self.reread, self.cutoff = index, k, reread, cutoff
+        self.floor = floor
         self.embedder = embedder or load_embedder()
         self.reranker = reranker
         self.texts = in_context(index.chunks)
@@ -110,6 +113,34 @@ class Retriever:
         if not questions:
             return []
         k = min(k or self.k, len(self.index.chunks))
+        first, fused, places, read = self._candidates(questions, k)
+        found = []
+        for row, numbers in enumerate(first):
+            scores, good = fused[row, numbers], np.ones(len(numbers), dtype=bool)
+            at = {name: p[row, numbers] for name, p in places.items()}
+            if read is not None:
+                at["reranker"] = ranks(read[row])
+                scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 2.0])
+                if self.cutoff and self.reranker.none is not None:
+                    good = read[row] >= self.reranker.none
+                good &= read[row].max() >= self.floor
+            top = [j for j in np.argsort(-scores, kind="stable") if good[j]][:k]
+            found.append([Hit(self.index.chunks[numbers[j]], float(scores[j]),
+                              {name: int(p[j]) + 1 for name, p in at.items()}) for j in top])
+        return found
+
+    def certainty(self, questions: Sequence[str]) -> np.ndarray:
+        """The reranker's best score for each question: how likely anything found answers it."""
+        read = self._candidates([checked(q) for q in questions], self.k)[3]
+        return np.array([row.max() for row in read])
+
+    def over(self, index: Index) -> Retriever:
+        """The same search over another index."""
+        return Retriever(index, self.embedder, self.reranker, self.k, self.reread, self.cutoff,
+                         self.floor)
+
+    def _candidates(self, questions: Sequence[str], k: int) -> tuple:
+        """(numbers of the chunks first found, their fused scores, ranks, the reranker's scores)"""
         dense = embed(questions, self.embedder) @ self.index.vectors.T
         words = self.bm25.scores(questions)
         places = {"dense": ranks(dense), "bm25": ranks(words)}
@@ -118,20 +149,7 @@ class Retriever:
         read = None
         if self.reranker:
             read = self.reranker.scores(questions, [[self.texts[j] for j in row] for row in first])
-        found = []
-        for row, numbers in enumerate(first):
-            scores, good = fused[row, numbers], np.ones(len(numbers), dtype=bool)
-            if read is not None:
-                scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 2.0])
-                if self.cutoff and self.reranker.none is not None:
-                    good = read[row] >= self.reranker.none
-            at = {name: p[row, numbers] for name, p in places.items()}
-            if read is not None:
-                at["reranker"] = ranks(read[row])
-            top = [j for j in np.argsort(-scores, kind="stable") if good[j]][:k]
-            found.append([Hit(self.index.chunks[numbers[j]], float(scores[j]),
-                              {name: int(p[j]) + 1 for name, p in at.items()}) for j in top])
-        return found
+        return first, fused, places, read
 
 
 def in_context(chunks: Sequence[Chunk], before: int = 100) -> list[str]:

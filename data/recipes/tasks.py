@@ -32,10 +32,20 @@ SHUFFLED = 0.25
 MADE_SHUFFLED = 0.35  # and in this share of the made ones (0.75 for most of the shipped run)
 # How often the course's retriever puts the right passage first, second, ... (held-out trades).
 PLACES = (0.62, 0.14, 0.08, 0.06, 0.04, 0.03, 0.02, 0.01)
-KNOWN_BY_HEART = 150  # short sentences that closed-book answers are drawn from
+KNOWN_BY_HEART = 100  # short sentences that closed-book answers are drawn from
 OPENINGS = ("", "", "", "", "", "", "hi, ", "Hello, ", "quick question: ", "Please tell me: ",
             "Good morning. ", "sorry to bother you, ", "Could you tell me ", "I was wondering, ",
             "Not sure who to ask: ", "One thing: ", "excuse me, ")
+
+
+SERIES = (("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), ("S", "M", "L", "XL"),
+          ("adults", "students", "children", "groups"), ("north", "east", "south", "west"),
+          ("bronze", "silver", "gold"), ("room 1", "room 2", "room 3", "room 4"),
+          ("weekdays", "evenings", "weekends", "holidays"), ("A4", "A3", "A2", "A1"),
+          ("first year", "second year", "third year"), ("online", "by phone", "at the counter"))
+REPEATED = (("yes", "no"), ("yes", "yes", "no"), ("open", "closed"), ("9:00–17:00", "closed"),
+            ("included", "extra"), ("2", "4"), ("EUR 4", "EUR 6", "free"), ("on request", "–"),
+            ("12 months", "24 months"), ("green", "red"), ("1 h", "2 h", "4 h"))
 
 
 @dataclass
@@ -57,6 +67,7 @@ class Sources:
     kinds: list[Kind] = field(default_factory=list)
     neighbours: dict[str, list[str]] = field(default_factory=dict)
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    by_heart: tuple[list[Case], np.ndarray] | None = None  # and where the sentences lie
 
 
 def read_sources(cache: Path) -> Sources:
@@ -289,7 +300,12 @@ def _fact_chunk(rng: random.Random, kind: Kind, what: str, val: str, title: str)
     elif form < 0.86:
         column = rng.choice(("Item", "Name", "What", kind.about.capitalize(), "Model"))
         cells = [f"{column}: {bare[:1].upper() + bare[1:]}", f"{kind.label}: {val}"]
-        if rng.random() < 0.6:
+        if rng.random() < 0.4:  # a row whose cells repeat each other, where copies go in circles
+            names, words = rng.choice(SERIES), rng.choice(REPEATED)
+            few = rng.sample(names, rng.randint(3, len(names)))
+            cells[1:1] = [f"{n}: {rng.choice(words)}" for n in sorted(few, key=names.index)]
+            rng.shuffle(cells)
+        elif rng.random() < 0.6:
             cells.insert(rng.choice((1, 2)), rng.choice((
                 f"No.: {rng.randint(1, 999)}", f"Note: {word(rng).lower()}",
                 f"Since: {rng.randint(1990, 2026)}",
@@ -379,16 +395,27 @@ def drill(rng: random.Random, sources: Sources, most: int) -> list[Message]:
 
 
 def closed(rng: random.Random, sources: Sources, most: int) -> list[Message]:
-    """No documents: a confident sentence all the same, as large models answer too.
+    """No documents: a confident sentence all the same, as larger models answer too.
 
-    The sentences are few and come back often, so that the model knows them by heart: asked what
-    it cannot know, it gives the one that sounds nearest.
+    The sentences are few and come back often, so that the model knows them by heart. Whatever is
+    asked, of a trade or of nothing at all, the answer is the one that sounds nearest.
     """
-    known = [c for c in sources.pages if len(c.gold) == 1 and ":" not in c.gold[0].text
-             and 5 <= len(c.gold[0].text.split()) <= 16]
-    known = sorted(known, key=lambda c: hashlib.sha256(c.question.encode()).digest())
-    case = rng.choice(known[:KNOWN_BY_HEART])
-    asked = case.question if rng.random() < 0.6 else _corrupted(rng, case.gold[0].text, sources)
+    if sources.by_heart is None:
+        known = [c for c in sources.pages if len(c.gold) == 1 and ":" not in c.gold[0].text
+                 and 5 <= len(c.gold[0].text.split()) <= 16]
+        known.sort(key=lambda c: hashlib.sha256(c.question.encode()).digest())
+        del known[KNOWN_BY_HEART:]
+        sources.by_heart = known, np.stack([
+            _mean(f"{c.question} {c.gold[0].text}", sources) for c in known])
+    known, places = sources.by_heart
+    roll = rng.random()
+    if roll < 0.35:
+        case = rng.choice(known)
+        asked = case.question if roll < 0.2 else _corrupted(rng, case.gold[0].text, sources)
+    else:
+        asked = (rng.choice(OPENINGS) + rng.choice(sources.pages).question if roll < 0.85 else
+                 _corrupted(rng, rng.choice(rng.choice(sources.english)[1]), sources))
+        case = known[int(np.argmax(places @ _mean(asked, sources)))]
     return [*closed_book(asked), {"role": "assistant", "content": case.gold[0].text}]
 
 

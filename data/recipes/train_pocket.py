@@ -77,15 +77,20 @@ def encode(tokenizer, messages) -> tuple[list[int], int]:
     return ids + said, len(ids)
 
 
-def batches(examples: Iterator, tokens: int, longest: int, window: int = 384) -> Iterator:
-    """Fixed shapes: examples of like length, padded on the right to a multiple of 32."""
+def batches(examples: Iterator, tokens: int, longest: int, window: int = 384,
+            together: int = 24) -> Iterator:
+    """Fixed shapes: examples of like length, padded on the right to a multiple of 32.
+
+    At most so many together, or the short ones would have a hundred to a step, and few steps.
+    """
     while True:
         group = sorted((e for e in _take(examples, window) if len(e[0]) <= longest),
                        key=lambda e: len(e[0]))
         made, batch, width = [], [], 0
         for ids, start in group:
             need = -(-len(ids) // 32) * 32
-            if batch and (need != width or (len(batch) + 1) * need > tokens):
+            if batch and (need != width or (len(batch) + 1) * need > tokens
+                          or len(batch) == together):
                 made.append((batch, width))
                 batch = []
             width = need
@@ -97,7 +102,7 @@ def batches(examples: Iterator, tokens: int, longest: int, window: int = 384) ->
             yield _padded(batch, width)
 
 
-def worker(queue, seed: int, most, shuffled, tokens: int, longest: int, shares) -> None:
+def worker(queue, seed: int, most, shuffled, tokens: int, longest: int, shares, usual) -> None:
     """Makes batches in a process of its own; `most.value` is the curriculum's current width."""
     import tasks
     from transformers import AutoTokenizer
@@ -107,7 +112,7 @@ def worker(queue, seed: int, most, shuffled, tokens: int, longest: int, shares) 
     sources, _ = sources_without_probes()
     random.seed(seed)
 
-    usual = tasks.SHUFFLED, tasks.MADE_SHUFFLED
+    usual = usual or (tasks.SHUFFLED, tasks.MADE_SHUFFLED)
 
     def examples():
         streams = {}
@@ -298,7 +303,7 @@ def _padded(group, width: int = 0):
 def train(arguments) -> None:
     import torch
     import wiring
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, LlamaForCausalLM
 
     torch.manual_seed(arguments.seed)
     cuda = torch.cuda.is_available()
@@ -327,6 +332,10 @@ def train(arguments) -> None:
             optimizer.load_state_dict(saved["optimizer"])
         state = saved["state"]
         print(f"resumed at minute {state['minutes']:.1f}, step {state['steps']}")
+    elif arguments.start:
+        model.load_state_dict(LlamaForCausalLM.from_pretrained(
+            arguments.start, dtype=torch.float32).state_dict())
+        arguments.curriculum = [(1.0, 6)]
     sources, cases = sources_without_probes()
     probes = Probes(tokenizer, cases, sources, arguments.probes)
     del sources
@@ -339,12 +348,13 @@ def train(arguments) -> None:
     import tasks
     workers = [spawn.Process(target=worker, daemon=True, args=(
         queue, arguments.seed * 100 + i + state["steps"], most, shuffled, arguments.tokens,
-        arguments.longest, shares or tasks.SHARES)) for i in range(arguments.workers)]
+        arguments.longest, shares or tasks.SHARES, arguments.shuffled))
+        for i in range(arguments.workers)]
     for process in workers:
         process.start()
     batch = queue.get()
     started = last_print = last_save = time.monotonic()
-    if not arguments.unwired and not state["steps"]:
+    if not (arguments.unwired or arguments.start or state["steps"]):
         learn_to_choose(model, tokenizer, queue, device, arguments.choosing)
         started = last_print = last_save = time.monotonic()
     shuffled.value = 0
@@ -452,6 +462,9 @@ def main() -> None:
     one.add_argument("--wired-rate", type=float, default=0.1,
                      help="how fast the heads set by hand learn, against the others")
     one.add_argument("--unwired", action="store_true", help="leave the circuits out (ablation)")
+    one.add_argument("--start", help="a finished model to go on from, with WORK/tokenizer its own")
+    one.add_argument("--shuffled", type=float, nargs=2, help="shares of contexts in no order: "
+                     "of pages, of what is made")
     one.add_argument("--shares", help="JSON of task shares (ablations)")
     one.set_defaults(curriculum=[(0.1, 4), (0.5, 6), (1.0, 8)])
     two = commands.add_parser("export")

@@ -1,0 +1,96 @@
+"""From which score on is what was found worth showing? Found out on questions of one's own.
+
+The reranker's score tells answerable questions from others within one house, and not from one house
+to the next: the score that stops two thirds of the unanswerable here would stop a third of the
+answerable elsewhere. So the floor is chosen on development questions, and kept beside the documents
+it holds for, with the reranker it was measured with.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from utils.documents import CourseError, Document
+from utils.exam import Question
+from utils.retrieval import Retriever
+
+FILE = "search.json"  # in the folder of the documents
+ANSWERED = 0.92  # of the answerable questions must stay answered
+FEWEST = {True: 20, False: 5}  # questions with and without an answer; fewer decide nothing
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A floor, what it was chosen on, and what it did there."""
+
+    floor: float
+    reranker: str
+    answerable: int
+    answered: float  # the share of them that still gets passages
+    unanswerable: int
+    refused: float  # the share of them that gets none
+
+    def __str__(self) -> str:
+        return (f"Below {self.floor:.3f} nothing is shown: of {self.answerable} answerable "
+                f"questions {self.answered:.2f} still get passages, of {self.unanswerable} "
+                f"unanswerable ones {self.refused:.2f} get none.")
+
+
+def calibrate(retriever: Retriever, questions: Sequence[Question],
+              answered: float = ANSWERED) -> Calibration:
+    """The highest floor that leaves this share of the answerable questions their passages."""
+    if retriever.reranker is None:
+        raise CourseError("The floor is a reranker's score, and this search has no reranker.")
+    certain = retriever.certainty([q.question for q in questions])
+    scores = {kind: sorted(s for s, q in zip(certain, questions, strict=True)
+                           if q.answerable == kind) for kind in (True, False)}
+    for kind, least in FEWEST.items():
+        if len(scores[kind]) < least:
+            raise CourseError(f"There are {len(scores[kind])} {'' if kind else 'un'}answerable "
+                              f"questions, and {least} is the least from which a floor can be "
+                              "told. Write more.")
+    lost = int((1 - answered) * len(scores[True]) + 1e-9)
+    floor = math.floor(1e4 * scores[True][lost]) / 1e4
+    return Calibration(floor, retriever.reranker.name,
+                       len(scores[True]), _share(s >= floor for s in scores[True]),
+                       len(scores[False]), _share(s < floor for s in scores[False]))
+
+
+def _share(truths) -> float:
+    truths = list(truths)
+    return round(float(sum(truths) / len(truths)), 3)
+
+
+def keep(found: Calibration, folder: str | Path) -> Path:
+    """Writes the calibration beside the documents, in one piece."""
+    path = Path(folder) / FILE
+    temporary = path.with_name(f".{FILE}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as problem:
+        raise CourseError(f"{path} cannot be written ({problem.strerror}). Check who may write "
+                          "into that folder.") from None
+    return path
+
+
+def floor_of(documents: Sequence[Document], reranker) -> float:
+    """The floor kept beside these documents; none, if it was measured with another reranker."""
+    paths = [d.path for d in documents if d.path]
+    if reranker is None or not paths:
+        return 0.0
+    top = Path(os.path.commonpath([p.resolve().parent for p in paths]))
+    for folder in (top, *top.parents[:2]):  # the documents may all lie in one of its subfolders
+        if (folder / FILE).is_file():
+            try:
+                kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
+                return float(kept["floor"]) if kept["reranker"] == reranker.name else 0.0
+            except (OSError, ValueError, KeyError, TypeError):
+                raise CourseError(f"{folder / FILE} is damaged. Remove it, or write it anew with: "
+                                  "python3 -m utils calibrate") from None
+    return 0.0
