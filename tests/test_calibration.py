@@ -13,7 +13,7 @@ from utils.documents import CourseError, Document, load_documents
 from utils.exam import Question, exam
 from utils.index import build
 from utils.profiles import ROOT
-from utils.remembering import fingerprint
+from utils.remembering import Remembered
 from utils.reranking import load_reranker
 from utils.retrieval import Retriever
 
@@ -56,7 +56,16 @@ def test_below_the_floor_nothing_is_shown_and_above_it_nothing_changes(retriever
     assert strict.search(at) == retriever.search(at) and strict.search(high)
     assert list(strict.certainty([low, high])) == [4, 6]
     assert strict.over(retriever.index).search(low) == []
-    assert fingerprint(strict) != fingerprint(retriever)
+
+
+def test_what_is_remembered_knows_no_floor_and_is_handed_out_above_it(retriever, tmp_path):
+    strict = Retriever(retriever.index, retriever.embedder, retriever.reranker, 2, floor=5)
+    low, high = "towels 4", "towels 6"
+    for _ in range(2):  # searched, then read from the file
+        memory = Remembered(strict, tmp_path / "hits.json")
+        assert memory.search_many([low, high]) == [[], retriever.search(high)]
+        assert memory.search_many([low], floor=0) == [retriever.search(low)]
+        assert memory.search(low) == [] and memory.search(high, 1) == retriever.search(high, 1)
 
 
 @pytest.mark.parametrize("answerable, unanswerable", [(19, 10), (30, 4), (0, 9)])

@@ -35,7 +35,8 @@ class Retriever:
     def __init__(self, found=(*OTHERS[:2], GOLD, *OTHERS[2:])):
         self.found, self.index, self.asked = found, SimpleNamespace(chunks=CHUNKS), []
 
-    def search_many(self, asked, k):
+    def search_many(self, asked, k, floor=None):
+        assert floor == 0  # for lessons, a passage is better than none
         self.asked += asked
         return [[Hit(c, 1.0, {}) for c in self.found[:k]] for _ in asked]
 
@@ -93,6 +94,13 @@ def test_held_back_means_that_nothing_shown_answers_and_the_reply_says_so():
     assert "EUR 9" not in asked and asked.count("\n[") == 6
     assert reply == {"reply": f"We are on it. {UNKNOWN} {CLOSING}", "route": "orders",
                      "urgency": "high", "sources": []}
+
+
+def test_half_of_what_is_held_back_is_shown_nothing_and_says_so_too():
+    rows = made(*[example(f"Bell {n}?") for n in range(200)], found=OTHERS, withheld=1)[:200]
+    empty = [reply for asked, reply in rows if "[1]" not in asked]
+    assert 70 < len(empty) < 130
+    assert all(UNKNOWN in reply["reply"] and reply["sources"] == [] for _, reply in rows)
 
 
 def test_the_words_for_not_knowing_come_from_an_example_that_does_not_know():

@@ -30,9 +30,9 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self._retriever, name)
 
-    def search_many(self, questions, k=None):
+    def search_many(self, questions, k=None, floor=None):
         self.asked += questions
-        return self._retriever.search_many(questions, k)
+        return self._retriever.search_many(questions, k, floor)
 
     def search(self, question, k=None):
         return self.search_many([question], k)[0]

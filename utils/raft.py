@@ -3,8 +3,9 @@
 An adapter trained on questions alone learns to answer without looking. Here every question is
 shown what the retriever brings: the passage the reply rests on, among near misses. The reply
 quotes that passage behind its number, as the base does unasked, so that what is learned is to copy
-and not to know. Sometimes the passage is held back, and the right reply is that of a colleague who
-could not find it. The idea is RAFT's (Zhang et al. 2024, arXiv 2403.10131).
+and not to know. Sometimes the passage is held back, or nothing at all is shown, as by a search that
+found nothing worth showing; then the right reply is that of a colleague who could not find it. The
+idea is RAFT's (Zhang et al. 2024, arXiv 2403.10131).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from utils.retrieval import Retriever
 
 FRAMED = re.compile(r"(?P<opening>[^.!?]*[.!?]) (?P<said>.*[.!?][\"')*\]]*) (?P<closing>[^.!?]*)",
                     re.DOTALL)
+EMPTY = 0.5  # of the lessons without the passage that answers show none: the search said nothing
 SAME = 0.8  # a passage with this share of the quote's words may answer as well
 
 
@@ -37,8 +39,9 @@ def with_documents(examples: Sequence[dict], retriever: Retriever, passages: int
     rng = random.Random(seed)
     unknown = _unknown(examples) if withheld else ""
     asked = [_question(e) for e in examples]
+    found_for = retriever.search_many(asked, passages + 2, floor=0)
     made = []
-    for example, hits in zip(examples, retriever.search_many(asked, passages + 2), strict=True):
+    for example, hits in zip(examples, found_for, strict=True):
         found = [h.chunk for h in hits]
         reply = example["messages"][-1]["content"]
         gold = _passage(example, retriever.index.chunks) if example.get("source") else None
@@ -48,7 +51,8 @@ def with_documents(examples: Sequence[dict], retriever: Retriever, passages: int
             context = found[:passages]
         elif rng.random() < withheld:
             words = example["quote"].split()
-            context = [c for c in found if c != gold and _shared(words, c.text) < SAME][:passages]
+            others = [c for c in found if c != gold and _shared(words, c.text) < SAME]
+            context = [] if rng.random() < EMPTY else others[:passages]
             reply = _rewritten(reply, unknown, ())
         else:
             at = found.index(gold) if gold in found else rng.randrange(passages)

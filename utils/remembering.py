@@ -47,19 +47,20 @@ class Remembered:
         if k > DEEP:
             return self.retriever.search(question, k)
         if question not in self.known:
-            self.known[question] = self.retriever.search(question, DEEP)
-        return self.known[question][:k]
+            self.known[question] = self.retriever.search_many([question], DEEP, floor=0)[0]
+        return self.retriever.enough(self.known[question][:k])
 
-    def search_many(self, questions: Sequence[str], k: int | None = None) -> list[list[Hit]]:
-        """The best k chunks for each question."""
+    def search_many(self, questions: Sequence[str], k: int | None = None,
+                    floor: float | None = None) -> list[list[Hit]]:
+        """The best k chunks for each question; what is remembered knows no floor."""
         k = k or self.retriever.k
         if k > DEEP:
-            return self.retriever.search_many(questions, k)
+            return self.retriever.search_many(questions, k, floor)
         new = [q for q in dict.fromkeys(questions) if q not in self.known]
         if new:
-            self.known |= zip(new, self.retriever.search_many(new, DEEP), strict=True)
+            self.known |= zip(new, self.retriever.search_many(new, DEEP, floor=0), strict=True)
             self._keep()
-        return [self.known[q][:k] for q in questions]
+        return [self.retriever.enough(self.known[q][:k], floor) for q in questions]
 
     def _stored(self) -> dict[str, list[Hit]]:
         """What the file holds, if it was written for this very retriever; a damaged one is new."""
@@ -68,7 +69,7 @@ class Remembered:
             stored = json.loads(self.file.read_text(encoding="utf-8"))
             if stored["fingerprint"] != self.fingerprint:
                 return {}
-            return {question: [Hit(chunks[n], score, ranks) for n, score, ranks in hits]
+            return {question: [Hit(chunks[n], *rest) for n, *rest in hits]
                     for question, hits in stored["hits"].items()}
         except (OSError, ValueError, KeyError, TypeError, IndexError):
             return {}
@@ -78,7 +79,7 @@ class Remembered:
         if not self.file:
             return
         number = {id(chunk): n for n, chunk in enumerate(self.index.chunks)}
-        hits = {question: [[number[id(h.chunk)], h.score, h.ranks] for h in found]
+        hits = {question: [[number[id(h.chunk)], h.score, h.ranks, h.certainty] for h in found]
                 for question, found in self.known.items()}
         temporary = self.file.with_name(f"{self.file.name}.{os.getpid()}")
         with suppress(OSError):
@@ -92,7 +93,7 @@ def fingerprint(retriever: Retriever) -> str:
     """Equal for two retrievers that find the same."""
     index, reader = retriever.index, retriever.reranker
     about = [index.embedder, index.chunker, sorted(index.checksums.items()), len(index.chunks),
-             retriever.k, retriever.reread, retriever.cutoff, retriever.floor,
+             retriever.k, retriever.reread, retriever.cutoff,
              type(reader).__name__,
              getattr(reader, "none", None), _weights(reader)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()

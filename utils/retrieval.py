@@ -8,7 +8,7 @@ best read again by a reranker (`reranking`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,11 +22,15 @@ LONGEST_QUESTION = 2000  # characters; the embedder reads about half of that any
 
 @dataclass(frozen=True)
 class Hit:
-    """A retrieved chunk, its score, and its rank under each way of searching that took part."""
+    """A retrieved chunk, its score, and its rank under each way of searching that took part.
+
+    `certainty` is the question's: the reranker's best score among all that was found for it.
+    """
 
     chunk: Chunk
     score: float
     ranks: dict[str, int]
+    certainty: float = field(default=np.inf, compare=False)
 
 
 class BM25:
@@ -107,8 +111,9 @@ class Retriever:
         """The best k chunks for one question."""
         return self.search_many([question], k)[0]
 
-    def search_many(self, questions: Sequence[str], k: int | None = None) -> list[list[Hit]]:
-        """The best k chunks for each question."""
+    def search_many(self, questions: Sequence[str], k: int | None = None,
+                    floor: float | None = None) -> list[list[Hit]]:
+        """The best k chunks for each question; a floor given here takes the place of its own."""
         questions = [checked(q) for q in questions]
         if not questions:
             return []
@@ -123,11 +128,17 @@ class Retriever:
                 scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 2.0])
                 if self.cutoff and self.reranker.none is not None:
                     good = read[row] >= self.reranker.none
-                good &= read[row].max() >= self.floor
+            certainty = np.inf if read is None else float(read[row].max())
             top = [j for j in np.argsort(-scores, kind="stable") if good[j]][:k]
-            found.append([Hit(self.index.chunks[numbers[j]], float(scores[j]),
-                              {name: int(p[j]) + 1 for name, p in at.items()}) for j in top])
+            hits = [Hit(self.index.chunks[numbers[j]], float(scores[j]),
+                        {name: int(p[j]) + 1 for name, p in at.items()}, certainty) for j in top]
+            found.append(self.enough(hits, floor))
         return found
+
+    def enough(self, hits: list[Hit], floor: float | None = None) -> list[Hit]:
+        """These hits, or none where their question lies below the floor."""
+        floor = self.floor if floor is None else floor
+        return hits if hits and hits[0].certainty >= floor else []
 
     def certainty(self, questions: Sequence[str]) -> np.ndarray:
         """The reranker's best score for each question: how likely anything found answers it."""
