@@ -90,6 +90,8 @@ def test_it_is_kept_beside_the_documents_and_holds_for_its_reranker_alone(tmp_pa
     other = Reader()
     other.name = "another"
     assert floor_of(documents, other) == floor_of(documents, None) == floor_of([], Reader()) == 0
+    (tmp_path / FILE).write_text('["of another program"]', encoding="utf-8")
+    assert floor_of(documents, Reader()) == 0
     (tmp_path / FILE).write_text('{"floor": "hi', encoding="utf-8")
     with pytest.raises(CourseError, match="damaged"):
         floor_of(documents, Reader())

@@ -89,8 +89,9 @@ def floor_of(documents: Sequence[Document], reranker) -> float:
         if (folder / FILE).is_file():
             try:
                 kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
-                return float(kept["floor"]) if kept["reranker"] == reranker.name else 0.0
-            except (OSError, ValueError, KeyError, TypeError):
+                if isinstance(kept, dict) and kept.keys() >= {"floor", "reranker"}:
+                    return float(kept["floor"]) if kept["reranker"] == reranker.name else 0.0
+            except (OSError, ValueError, TypeError):
                 raise CourseError(f"{folder / FILE} is damaged. Remove it, or write it anew with: "
                                   "python3 -m utils calibrate") from None
     return 0.0
