@@ -109,8 +109,8 @@ def test_every_command_has_help_and_a_function(command, capsys):
 def test_unknown_command_is_answered_with_the_nearest(word, near, capsys):
     assert main([word]) == 2
     assert capsys.readouterr().err == (f"There is no command '{word}'. Did you mean '{near}'? The "
-                                       "commands: run, test, lab, ask, exam, calibrate, app, bench, "
-                                       "doctor, publish, links.\n")
+                                       "commands: run, test, lab, ask, exam, calibrate, app, "
+                                       "bench, doctor, publish, links.\n")
 
 
 def test_the_module_can_be_called():
