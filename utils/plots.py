@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator
 
 from utils.assistant import SYSTEMS
 from utils.exam import Interval
@@ -90,8 +91,9 @@ def losses(points: Sequence, title: str) -> None:
                       linestyle="--" if key == "loss" else "-")
     axes.set(xlabel="epoch", ylabel="loss per token (log)", title=title)
     axes.legend(frameon=False)
-    for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        ticks("{x:g}")  # and not 6 × 10⁰
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")  # and not 5 × 10⁰
+    axes.yaxis.set_minor_formatter("")
     plt.show()
 
 
