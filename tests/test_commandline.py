@@ -313,6 +313,31 @@ def test_test_and_lab_call_this_python_in_the_course(monkeypatch):
     assert lab_command[:4] == [sys.executable, "-m", "jupyter", "lab"]
 
 
+def test_test_runs_in_two_lanes_and_the_worse_of_their_codes_counts(monkeypatch, tmp_path, capsys):
+    calls = []
+
+    class Second:
+        def __init__(self, command, stdout, **options):
+            calls.append(command)
+            stdout.write("3 passed beside\n")
+            self.wait, self.kill = lambda: 1, lambda: None
+
+    monkeypatch.setattr(course, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(course.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(course.subprocess, "Popen", Second)
+    monkeypatch.setattr(environment, "call", lambda command, **_: (calls.append(command)) or 0)
+    assert course.test([]) == 1
+    assert "3 passed beside" in capsys.readouterr().out
+    second, first = calls
+    parts = [[w for w in c if w.endswith((".ipynb", "tests"))] for c in (first, second)]
+    assert sorted([*parts[0], *parts[1]]) == sorted(
+        ["tests", *(str(p.relative_to(ROOT)) for p in course.notebooks())])
+    assert "tests" in parts[0] and any("05_" in p for p in parts[1])
+    monkeypatch.setattr(course.os, "cpu_count", lambda: 1)
+    calls.clear()
+    assert course.test([]) == 0 and len(calls) == 1 and "tests" not in calls[0]
+
+
 # ---------------------------------------------------------------- links
 
 COLAB = "https://colab.research.google.com/github/{}/blob/main/notebooks/01_a.ipynb"

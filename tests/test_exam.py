@@ -321,3 +321,16 @@ def test_the_table_prints_every_system_and_keeps_figures_apart(board):
     assert lines[1].split()[1:] == ["0.67", "[0.00,1.00]"] * 2 + ["1.00", "[1.00,1.00]"]
     assert lines[2].split()[1:] == ["0.67", "[0.00,1.00]", "–", "–"]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_two_notebooks_that_record_at_once_lose_no_row(tmp_path):
+    import subprocess
+    import sys
+
+    path = tmp_path / "scoreboard.json"
+    line = ("import sys; from pathlib import Path; from utils.exam import record\n"
+            "for n in range(40): record('p', f'{sys.argv[1]}{n}', path=Path(sys.argv[2]))")
+    both = [subprocess.Popen([sys.executable, "-c", line, name, str(path)], cwd=exam.ROOT)
+            for name in "ab"]
+    assert [p.wait() for p in both] == [0, 0]
+    assert len(exam.read_scoreboard(path)["systems"]) == 80

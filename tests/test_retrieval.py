@@ -18,7 +18,16 @@ from utils.chunking import by_heading, by_sentence, by_words
 from utils.documents import CourseError, Document
 from utils.embedding import embed, load_embedder, plain_embedder
 from utils.reranking import CrossReader, load_reranker, plain_late_interaction
-from utils.retrieval import BM25, Retriever, in_context, mmr, ranks, reciprocal_rank_fusion
+from utils.retrieval import (
+    BM25,
+    Retriever,
+    by_turns,
+    in_context,
+    mmr,
+    parts_of,
+    ranks,
+    reciprocal_rank_fusion,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -200,6 +209,38 @@ def test_what_the_reranker_calls_no_answer_is_left_out(index):
     assert len(every.search(asked)) == 3
     assert kept.search(asked) == []
     assert kept.search("how much is a bathing cap")[0].chunk.text.startswith("They cost EUR 4")
+
+
+@pytest.mark.parametrize("message, parts", [
+    ("What does a firing cost, and how hot is the kiln?",
+     ["What does a firing cost", "how hot is the kiln?"]),
+    ("My bowl cracked. Who pays, and where do I write to?",
+     ["My bowl cracked. Who pays", "My bowl cracked. where do I write to?"]),
+    ("Is there tea? And what about cake?", ["Is there tea?", "And what about cake?"]),
+    ("About the kiln: what is it lined with, and for how long does it cool?",
+     ["About the kiln: what is it lined with", "About the kiln: for how long does it cool?"]),
+    ("Do you sell clay and glaze?", ["Do you sell clay and glaze?"]),
+    ("fish and chips", ["fish and chips"]),
+    ("How much is it? My niece would love one.", ["My niece would love one. How much is it?"]),
+    ("what is the fee and", ["what is the fee and"]),
+])
+def test_a_message_is_split_where_it_goes_on_to_its_next_question(message, parts):
+    assert parts_of(message) == parts
+
+
+def test_the_parts_of_a_message_take_turns(index):
+    asked = "What does soup cost, and what is fault RX-44?"
+    whole, *parts = (Retriever(index, reranker=load_reranker(), k=4, in_parts=False).search(t)
+                     for t in (asked, *parts_of(asked)))
+    both = Retriever(index, reranker=load_reranker(), k=4)
+    found = both.search(asked)
+    assert [h.chunk for h in found] == [h.chunk for h in by_turns([whole, *parts], 4)]
+    texts = " ".join(h.chunk.text for h in found[:3])
+    assert "EUR 6" in texts and "belt" in texts
+    assert len({id(h.chunk) for h in found}) == len(found)
+    best = max(h.certainty for row in (whole, *parts) for h in row)
+    assert [h.certainty for h in found] == pytest.approx([best] * len(found))
+    assert both.certainty([asked]) == pytest.approx([found[0].certainty])
 
 
 def test_a_sentence_is_read_again_with_the_one_before_it(index):

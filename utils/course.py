@@ -119,12 +119,38 @@ def _execute(path: Path) -> str | None:
 
 
 def test(words: list[str]) -> int:
-    """pytest over tests/, and nbval over every notebook, in one run."""
+    """pytest over tests/, and nbval over every notebook: in two lanes at once, one core each.
+
+    With options of one's own there is one lane.
+    """
     environ = {**os.environ, "COURSE_PROFILE": "embedded", "HF_HUB_OFFLINE": "1",
                "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "PYTHONUTF8": "1"}
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-cell-timeout=600",
                "--nbval-sanitize-with", str(ROOT / "tests" / "nbval.cfg"), *words]
-    return environment.call(command, cwd=ROOT, env=environ)
+    if words or (os.cpu_count() or 1) < 2:
+        return environment.call(command, cwd=ROOT, env=environ)
+    first, second = lanes()
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "second-lane.log").open("w+", encoding="utf-8", errors="replace") as log:
+        other = subprocess.Popen([*command, "-p", "no:cacheprovider", *second], cwd=ROOT,
+                                 env=environ, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            code = environment.call([*command, *first], cwd=ROOT, env=environ)
+            print("\nThe notebooks that ran beside these:", flush=True)
+            beside = other.wait()
+        finally:
+            other.kill()
+        log.seek(0)
+        print(log.read(), flush=True)
+    return code or beside
+
+
+def lanes() -> tuple[list[str], list[str]]:
+    """What the two halves of `test` run: the notebooks that train, and everything else."""
+    training = [p for p in notebooks() if re.match(r"0[45]_|tuning_", p.name)]
+    rest = [p for p in notebooks() if p not in training]
+    return (["tests", *(str(p.relative_to(ROOT)) for p in rest)],
+            [str(p.relative_to(ROOT)) for p in training])
 
 
 def lab(words: list[str]) -> int:

@@ -313,24 +313,31 @@ def _overwrite(text: str) -> None:
 
 @contextmanager
 def _only_one():
-    """Two set-ups at once would break each other: the second waits for the first.
-
-    The lock is the system's, on an open file, and ends with the process that holds it: a
-    set-up that was killed leaves the file behind and holds nobody up.
-    """
+    """Two set-ups at once would break each other: the second waits for the first."""
     try:
         LOCK.parent.mkdir(exist_ok=True)
-        file = LOCK.open("ab")
+        LOCK.touch()
     except OSError as problem:
         raise SetupError(f"{LOCK.parent} cannot be written to ({problem.strerror}). Clone the "
                          "course into a folder of your own.") from None
-    with file:
-        told = False
+    with alone(LOCK, "Another set-up of this course is running; waiting for it."):
+        yield
+
+
+@contextmanager
+def alone(lock: Path, waiting: str = "", pause: float = 1):
+    """What stands in this block is done by one process at a time; the others wait.
+
+    The lock is the system's, on an open file, and ends with the process that holds it: one that
+    was killed leaves the file behind and holds nobody up.
+    """
+    with lock.open("ab") as file:
+        told = not waiting
         while not _locked(file):
             if not told:
-                print("Another set-up of this course is running; waiting for it.", flush=True)
+                print(waiting, flush=True)
                 told = True
-            time.sleep(1)
+            time.sleep(pause)
         yield
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from utils import grading
 from utils.documents import CourseError
+from utils.environment import alone
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAM = ROOT / "data" / "exam"
@@ -279,14 +280,23 @@ def read_scoreboard(path: Path = SCOREBOARD) -> dict:
 
 def record(profile: str, system: str, metrics: dict[str, Interval] | None = None,
            costs: dict[str, float] | None = None, path: Path = SCOREBOARD) -> dict:
-    """Adds one system's row; a row of another profile starts a new board. Written in one piece."""
+    """Adds one system's row; a row of another profile starts a new board. Written in one piece.
+
+    Two notebooks may be at it at once: the second waits until the first has written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path.with_name(f".{path.name}.lock"), pause=0.05):
+        return _recorded(profile, system, metrics or {}, costs or {}, path)
+
+
+def _recorded(profile: str, system: str, metrics: dict[str, Interval], costs: dict[str, float],
+              path: Path) -> dict:
     board = read_scoreboard(path)
     if board.get("profile") != profile:
         board = {"profile": profile, "systems": {}, "costs": {}}
-    row = {name: value.as_dict() for name, value in (metrics or {}).items()}
+    row = {name: value.as_dict() for name, value in metrics.items()}
     board["systems"].setdefault(system, {}).update(row)
-    board["costs"].setdefault(system, {}).update(costs or {})
-    path.parent.mkdir(parents=True, exist_ok=True)
+    board["costs"].setdefault(system, {}).update(costs)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(board, indent=1), encoding="utf-8")

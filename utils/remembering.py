@@ -2,7 +2,7 @@
 
 Five notebooks ask the same exam of the same documents. What is compared there is what comes after
 the search, so the search need not be done again: the hits are kept on disk, under a fingerprint of
-everything they hang on. With another document, embedder, reranker or setting they are not used.
+everything they hang on. With another document, model or setting they are not used.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Remembered:
             return self.retriever.search_many(questions, k, floor)
         new = [q for q in dict.fromkeys(questions) if q not in self.known]
         if new:
-            self.known |= zip(new, self.retriever.search_many(new, DEEP, floor=0), strict=True)
+            found = self.retriever.search_many(new, DEEP, floor=0)
+            self.known |= zip(new, found, strict=True)
             self._keep()
         return [self.retriever.enough(self.known[q][:k], floor) for q in questions]
 
@@ -93,7 +94,7 @@ def fingerprint(retriever: Retriever) -> str:
     """Equal for two retrievers that find the same."""
     index, reader = retriever.index, retriever.reranker
     about = [index.embedder, index.chunker, sorted(index.checksums.items()), len(index.chunks),
-             retriever.k, retriever.reread, retriever.cutoff,
+             retriever.k, retriever.reread, retriever.cutoff, retriever.in_parts,
              type(reader).__name__,
              getattr(reader, "none", None), _weights(reader)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()

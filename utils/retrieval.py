@@ -7,8 +7,9 @@ best read again by a reranker (`reranking`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from utils.embedding import embed, load_embedder
 from utils.index import Index
 
 LONGEST_QUESTION = 2000  # characters; the embedder reads about half of that anyway
+QUESTION_WORD = r"(?:what|which|how|who|whom|where|when|why|does|do|is|are|can|will)\b"
+JOINT = re.compile(rf"(?:,? and|[,;] plus|;)(?: also)? (?=(?:in |for |to |at )?{QUESTION_WORD})",
+                   re.IGNORECASE)  # where a message goes on to its next question
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,26 @@ class Hit:
     score: float
     ranks: dict[str, int]
     certainty: float = field(default=np.inf, compare=False)
+
+
+def parts_of(text: str) -> list[str]:
+    """The questions that a message asks, each with the story that is told around them."""
+    sentences = re.split(r"(?<=[.?!:])\s+", text)
+    asks = [s.endswith("?") for s in sentences]
+    if not any(asks):
+        asks[-1] = True
+    story = [s for s, ask in zip(sentences, asks, strict=True) if not ask]
+    parts = [part for s, ask in zip(sentences, asks, strict=True) if ask for part in JOINT.split(s)]
+    return [" ".join([*story, part.strip()]) for part in parts if part.strip()]
+
+
+def by_turns(rows: Sequence[list[Hit]], k: int) -> list[Hit]:
+    """The best of several searches, one of each in turn, each chunk once."""
+    sure = max((hits[0].certainty for hits in rows if hits), default=np.inf)
+    turns = [hits[n] for n in range(k) for hits in rows if n < len(hits)]
+    once = {id(hit.chunk): hit for hit in reversed(turns)}
+    return [replace(once.pop(id(hit.chunk)), certainty=sure) for hit in turns
+            if id(hit.chunk) in once][:k]
 
 
 class BM25:
@@ -93,15 +117,16 @@ class Retriever:
     With `cutoff`, what the reranker scores below its own "none of these" is left out: fewer
     passages reach the model, and none at all when nothing found seems to answer. `floor` is
     stricter: a question whose best passage scores below it gets none. It holds for one house
-    only (`calibration`).
+    only (`calibration`). A message that asks two things is searched as a whole and in parts, which
+    take turns.
     """
 
     def __init__(self, index: Index, embedder=None, reranker=None, k: int = 6, reread: int = 24,
-                 cutoff: bool = True, floor: float = 0.0) -> None:
+                 cutoff: bool = True, floor: float = 0.0, in_parts: bool = True) -> None:
         if not index.chunks:
             raise CourseError("The index is empty: there is nothing to search.")
         self.index, self.k, self.reread, self.cutoff = index, k, reread, cutoff
-        self.floor = floor
+        self.floor, self.in_parts = floor, in_parts
         self.embedder = embedder or load_embedder()
         self.reranker = reranker
         self.texts = in_context(index.chunks)
@@ -118,6 +143,16 @@ class Retriever:
         if not questions:
             return []
         k = min(k or self.k, len(self.index.chunks))
+        asked = [[q, *self._parts(q)] for q in questions]
+        found = iter(self._searched([text for texts in asked for text in texts], k))
+        rows = [[next(found) for _ in texts] for texts in asked]
+        return [self.enough(by_turns(row, k) if len(row) > 1 else row[0], floor) for row in rows]
+
+    def _parts(self, question: str) -> list[str]:
+        parts = parts_of(question) if self.in_parts else []
+        return parts if len(parts) > 1 else []
+
+    def _searched(self, questions: Sequence[str], k: int) -> list[list[Hit]]:
         first, fused, places, read = self._candidates(questions, k)
         found = []
         for row, numbers in enumerate(first):
@@ -130,9 +165,9 @@ class Retriever:
                     good = read[row] >= self.reranker.none
             certainty = np.inf if read is None else float(read[row].max())
             top = [j for j in np.argsort(-scores, kind="stable") if good[j]][:k]
-            hits = [Hit(self.index.chunks[numbers[j]], float(scores[j]),
-                        {name: int(p[j]) + 1 for name, p in at.items()}, certainty) for j in top]
-            found.append(self.enough(hits, floor))
+            found.append([Hit(self.index.chunks[numbers[j]], float(scores[j]),
+                              {name: int(p[j]) + 1 for name, p in at.items()}, certainty)
+                          for j in top])
         return found
 
     def enough(self, hits: list[Hit], floor: float | None = None) -> list[Hit]:
@@ -141,14 +176,15 @@ class Retriever:
         return hits if hits and hits[0].certainty >= floor else []
 
     def certainty(self, questions: Sequence[str]) -> np.ndarray:
-        """The reranker's best score for each question: how likely anything found answers it."""
-        read = self._candidates([checked(q) for q in questions], self.k)[3]
-        return np.array([row.max() for row in read])
+        """The reranker's best score for each message: how likely anything found answers it."""
+        asked = [[checked(q), *self._parts(checked(q))] for q in questions]
+        read = iter(self._candidates([text for texts in asked for text in texts], self.k)[3])
+        return np.array([max(float(next(read).max()) for _ in texts) for texts in asked])
 
     def over(self, index: Index) -> Retriever:
         """The same search over another index."""
         return Retriever(index, self.embedder, self.reranker, self.k, self.reread, self.cutoff,
-                         self.floor)
+                         self.floor, self.in_parts)
 
     def _candidates(self, questions: Sequence[str], k: int) -> tuple:
         """(numbers of the chunks first found, their fused scores, ranks, the reranker's scores)"""

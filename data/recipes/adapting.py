@@ -1,4 +1,4 @@
-"""What the two trainings of the search share: an adapter on MiniLM, the trades, how long, how fast.
+"""What the trainings of the search share: an adapter on MiniLM, the trades, how long, how fast.
 
 The recipes that use it are `train_embedder.py` and `train_reranker.py`.
 """
@@ -21,10 +21,11 @@ from utils.training import number_format
 PROSE = Path(__file__).resolve().parent / "prose"
 HELD_OUT = ("theatre", "thermostat", "vet")  # the trades that the pocket model's probes ask about
 SCALE = 2.0  # of the adapter: lora_alpha / rank
+LINEAR = r"layer\.\d\..*(query|key|value|dense)$"  # the layers that an adapter changes
 
 
 def options(about: str, minutes: float, questions: int, out: Path) -> argparse.ArgumentParser:
-    """The flags that both have."""
+    """The flags that all have."""
     parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=minutes)
     parser.add_argument("--rate", type=float, default=4e-4)
@@ -35,6 +36,7 @@ def options(about: str, minutes: float, questions: int, out: Path) -> argparse.A
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=out)
+    parser.add_argument("--start", type=Path, help="an adapter to go on from")
     return parser
 
 
@@ -89,6 +91,19 @@ def rate(highest: float, steps: int, done: float) -> float:
         0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1, done))))
 
 
+def fill(adapters: dict, folder: Path) -> dict:
+    """Fills the adapters with those of a folder; what its training.json says."""
+    import torch
+    from safetensors.torch import load_file
+
+    stored = load_file(folder / "adapter_model.safetensors")
+    with torch.no_grad():
+        for name, adapter in adapters.items():
+            adapter.a.copy_(stored[f"base_model.model.{name}.lora_A.weight"])
+            adapter.b.copy_(stored[f"base_model.model.{name}.lora_B.weight"])
+    return json.loads((folder / "training.json").read_text(encoding="utf-8"))
+
+
 def low_rank(torch):
     """LoRA as a parametrization: the weight is W + BA, made once a step and not for every token."""
 
@@ -113,8 +128,7 @@ def attach(model, rank: int) -> dict:
     model.requires_grad_(False)
     kind, adapters = low_rank(torch), {}
     for name, module in list(model.named_modules()):
-        if isinstance(module, torch.nn.Linear) and re.search(
-                r"layer\.\d\..*(query|key|value|dense)$", name):
+        if isinstance(module, torch.nn.Linear) and re.search(LINEAR, name):
             adapters[name] = kind(module, rank)
             parametrize.register_parametrization(module, "weight", adapters[name])
     return adapters

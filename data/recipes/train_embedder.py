@@ -1,6 +1,6 @@
 """Teaches the offline embedder to search: a question near the sentence that answers it.
 
-    python data/recipes/train_embedder.py [--minutes 16] [--out data/embedder]
+    python data/recipes/train_embedder.py [--minutes 16] [--out data/embedder] [--start FOLDER]
 
 all-MiniLM-L6-v2 puts texts that *say the same* near each other. A question and its answer often
 do not: "my dog keeps scratching, can I drop in?" and "There is a walk-in hour from 16:00". A LoRA
@@ -20,7 +20,7 @@ ROOT = RECIPES.parents[1]
 sys.path[:0] = [str(RECIPES), str(ROOT)]
 
 import numpy as np  # noqa: E402
-from adapting import HELD_OUT, options, pupil, rate, save  # noqa: E402
+from adapting import HELD_OUT, fill, options, pupil, rate, save  # noqa: E402
 from pages import read_pages  # noqa: E402
 
 from utils.chunking import by_sentence  # noqa: E402
@@ -49,6 +49,7 @@ def main() -> None:
 
     one = pupil(arguments, read_trade)
     model, trades, rng = one.model, one.trades, one.rng
+    earlier = fill(one.adapters, arguments.start) if arguments.start else {}
     optimizer = torch.optim.AdamW(one.own, lr=arguments.rate, weight_decay=0.01)
 
     def embedded(texts: list[str]):
@@ -129,8 +130,9 @@ def main() -> None:
         losses.append(step())
         count += 1
     save(one.adapters, arguments.out, arguments.rank,
-         {"steps": count, "minutes": arguments.minutes, "seed": arguments.seed,
-          "held_out": figures, "held_out_before": before})
+         {"steps": count + earlier.get("steps", 0),
+          "minutes": arguments.minutes + earlier.get("minutes", 0), "seed": arguments.seed,
+          "held_out": figures, "held_out_before": earlier.get("held_out_before", before)})
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@
 
 Late interaction compares a question and a passage word by word: every piece of the question looks
 for its best match among the pieces of the passage. all-MiniLM-L6-v2 was never trained for that. A
-LoRA adapter learns it here from the hand-written pages of `prose/` (50 trades, none of them the
+LoRA adapter learns it here from the hand-written pages of `prose/` (90 trades, none of them the
 course's company). Beside the passages stands "none of them" with a score of its own, learned from
 questions whose answer is not there: what scores below it is better left out.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -22,7 +21,7 @@ ROOT = RECIPES.parents[1]
 sys.path[:0] = [str(RECIPES), str(ROOT)]
 
 import numpy as np  # noqa: E402
-from adapting import HELD_OUT, options, pupil, rate, save  # noqa: E402
+from adapting import HELD_OUT, fill, options, pupil, rate, save  # noqa: E402
 from pages import read_pages  # noqa: E402
 
 from utils.chunking import by_sentence  # noqa: E402
@@ -52,33 +51,19 @@ def read_trade(path: Path) -> tuple[list[str], list[tuple[str, list[int], list[i
     return shown, cases
 
 
-def start_from(folder: Path, adapters, sharp, none) -> dict:
-    """Fills the adapters with those of a folder; what its training.json says."""
-    import torch
-    from safetensors.torch import load_file
-
-    stored = load_file(folder / "adapter_model.safetensors")
-    about = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    with torch.no_grad():
-        for name, adapter in adapters.items():
-            adapter.a.copy_(stored[f"base_model.model.{name}.lora_A.weight"])
-            adapter.b.copy_(stored[f"base_model.model.{name}.lora_B.weight"])
-        sharp.fill_(math.log(about["sharpness"]))
-        none.fill_(about["none"])
-    return about
-
-
 def main() -> None:
-    parser = options(__doc__, 15, 16, ROOT / "data" / "reranker")
-    parser.add_argument("--start", type=Path, help="an adapter to go on from")
-    arguments = parser.parse_args()
+    arguments = options(__doc__, 15, 16, ROOT / "data" / "reranker").parse_args()
 
     import torch
 
     one = pupil(arguments, read_trade, attn_implementation="eager")
     model, trades, rng = one.model, one.trades, one.rng
     sharp, none = torch.nn.Parameter(torch.tensor(3.2)), torch.nn.Parameter(torch.tensor(0.5))
-    before = start_from(arguments.start, one.adapters, sharp, none) if arguments.start else {}
+    before = fill(one.adapters, arguments.start) if arguments.start else {}
+    if before:
+        with torch.no_grad():
+            sharp.fill_(math.log(before["sharpness"]))
+            none.fill_(before["none"])
     optimizer = torch.optim.AdamW([{"params": one.own}, {"params": [sharp, none], "scale": 10}],
                                   lr=arguments.rate, weight_decay=0.01)
 
