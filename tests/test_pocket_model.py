@@ -76,6 +76,37 @@ def test_one_loop_of_its_own_says_what_the_librarys_says(generator):
     assert len({len(generator.tokenizer(reply)["input_ids"]) for reply in said}) > 1
 
 
+def test_guessing_what_is_copied_changes_no_reply_and_saves_steps(generator, monkeypatch):
+    asked = [grounded(q, SHELF) for q in ("When does the pool open?", "Dogs?", "Is it open on "
+                                          "Sundays, and may I bring my dog to the terrace?")]
+    steps, read = [], generator.model.forward
+
+    def counted(*given, **more):
+        steps.append(1)
+        return read(*given, **more)
+
+    monkeypatch.setattr(generator.model, "forward", counted)
+    said = {}
+    for guessed in (0, 1, 10):
+        monkeypatch.setattr(generation, "GUESSED", guessed)
+        steps.clear()
+        said[guessed] = generator.replies(asked, 40), len(steps)
+    assert said[0][0] == said[1][0] == said[10][0]
+    assert said[10][1] < 0.6 * said[0][1]
+
+
+def test_what_followed_the_same_words_is_guessed_to_follow_again():
+    guesses = generation.Guesses([1, 2, 3, 4, 5, 6, 2, 3])
+    assert guesses.next(2) == [4, 5] and guesses.next(0) == []
+    guesses.read([9])
+    assert guesses.next(5) == []
+    guesses.read([2, 3])
+    assert guesses.next(5) == [9, 2, 3]  # what came last comes first to mind
+    heard = generation.Guesses([7, 8, 6, 5])
+    assert generation.Guesses([1, 7, 8], heard).next(5) == [6, 5]
+    assert generation.Guesses([2], heard).next(5) == []
+
+
 def test_the_stream_says_what_the_reply_says(generator):
     asked = closed_book("How long is the warranty?")
     assert "".join(generator.stream(asked, 24)).strip() == generator.reply(asked, 24)
