@@ -7,9 +7,10 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from utils import generation
+from utils import guessing
 from utils.chunking import Chunk
 from utils.generation import Generator, llama_index_llm, load_generator
+from utils.guessing import Guesses
 from utils.profiles import POCKET_MODEL, choose
 from utils.prompts import closed_book, grounded
 
@@ -88,7 +89,7 @@ def test_guessing_what_is_copied_changes_no_reply_and_saves_steps(generator, mon
     monkeypatch.setattr(generator.model, "forward", counted)
     said = {}
     for guessed in (0, 1, 10):
-        monkeypatch.setattr(generation, "GUESSED", guessed)
+        monkeypatch.setattr(guessing, "GUESSED", guessed)
         steps.clear()
         said[guessed] = generator.replies(asked, 40), len(steps)
     assert said[0][0] == said[1][0] == said[10][0]
@@ -96,15 +97,15 @@ def test_guessing_what_is_copied_changes_no_reply_and_saves_steps(generator, mon
 
 
 def test_what_followed_the_same_words_is_guessed_to_follow_again():
-    guesses = generation.Guesses([1, 2, 3, 4, 5, 6, 2, 3])
+    guesses = Guesses([1, 2, 3, 4, 5, 6, 2, 3])
     assert guesses.next(2) == [4, 5] and guesses.next(0) == []
     guesses.read([9])
     assert guesses.next(5) == []
     guesses.read([2, 3])
     assert guesses.next(5) == [9, 2, 3]  # what came last comes first to mind
-    heard = generation.Guesses([7, 8, 6, 5])
-    assert generation.Guesses([1, 7, 8], heard).next(5) == [6, 5]
-    assert generation.Guesses([2], heard).next(5) == []
+    heard = Guesses([7, 8, 6, 5])
+    assert Guesses([1, 7, 8], heard).next(5) == [6, 5]
+    assert Guesses([2], heard).next(5) == []
 
 
 def test_the_stream_says_what_the_reply_says(generator):
@@ -139,5 +140,5 @@ def test_a_common_opening_is_read_once_and_changes_no_reply(generator, monkeypat
     assert opening[0] == 1 and opening[1] > 48  # the rules, for all three
     assert max(width for rows, width in lengths if rows == 3) < min(
         generator.count_tokens(a) for a in asked)
-    monkeypatch.setattr(generation, "SHARED", 10_000)
+    monkeypatch.setattr(guessing, "SHARED", 10_000)
     assert generator.replies(asked, 16) == together == [generator.reply(a, 16) for a in asked]

@@ -17,52 +17,11 @@ from pathlib import Path
 
 from utils.documents import CourseError
 from utils.embedding import not_loaded
+from utils.guessing import Guesses, agreeing
 from utils.profiles import Profile
 from utils.prompts import Message
 
-SAME_WORDS = (3, 2)  # tokens that must be the same for what followed them to be guessed again
-GUESSED = 10  # tokens at most that are guessed at once
 SHARED = 48  # tokens: a shorter common opening is not worth a reading of its own
-
-
-class Guesses:
-    """What may come next in a text: what followed the same three words in it, or two, before.
-
-    `heard` is what was said to others; it is asked where the text itself knows nothing.
-    """
-
-    def __init__(self, tokens: Sequence[int], heard: Guesses | None = None) -> None:
-        self.tokens: list[int] = []
-        self.after: dict[tuple[int, ...], int] = {}
-        self.heard = heard
-        self.read(tokens)
-
-    def read(self, tokens: Sequence[int]) -> None:
-        """Goes on with these tokens."""
-        for token in tokens:
-            self.tokens.append(token)
-            for size in SAME_WORDS:  # noted when the next token comes, so that one follows
-                if len(self.tokens) > size:
-                    at = len(self.tokens) - 1
-                    self.after[tuple(self.tokens[at - size:at])] = at
-
-    def next(self, most: int) -> list[int]:
-        """Up to so many tokens that may follow."""
-        return self.following(self.tokens, most) or (
-            self.heard.following(self.tokens, most) if self.heard else [])
-
-    def following(self, tokens: Sequence[int], most: int) -> list[int]:
-        for size in SAME_WORDS:
-            at = self.after.get(tuple(tokens[-size:])) if len(tokens) >= size else None
-            if at is not None:
-                return self.tokens[at:at + max(0, min(most, GUESSED))]
-        return []
-
-
-def _agreeing(guessed: Sequence[int], said: Sequence[int]) -> int:
-    """How many of the guessed tokens the model would have said."""
-    return next((n for n, (a, b) in enumerate(zip(guessed, said, strict=False)) if a != b),
-                len(guessed))
 
 
 @dataclass
@@ -184,7 +143,7 @@ class Generator:
             cache, best = out.past_key_values, out.logits.argmax(dim=-1).tolist()
             steps, going = [], []
             for n, row in enumerate(rows):
-                right = _agreeing(guessed[row], best[n])
+                right = agreeing(guessed[row], best[n])
                 more = self._until_end(best[n][:right + 1], most - len(said[row]))
                 said[row] += more[0]
                 guesses[row].read(more[0])
