@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from utils import guessing
+from utils import generation, guessing
 from utils.chunking import Chunk
 from utils.generation import Generator, llama_index_llm, load_generator
 from utils.guessing import Guesses
@@ -140,5 +140,5 @@ def test_a_common_opening_is_read_once_and_changes_no_reply(generator, monkeypat
     assert opening[0] == 1 and opening[1] > 48  # the rules, for all three
     assert max(width for rows, width in lengths if rows == 3) < min(
         generator.count_tokens(a) for a in asked)
-    monkeypatch.setattr(guessing, "SHARED", 10_000)
+    monkeypatch.setattr(generation, "SHARED", 10_000)
     assert generator.replies(asked, 16) == together == [generator.reply(a, 16) for a in asked]
