@@ -12,7 +12,7 @@ from utils.exam import exam, grade
 from utils.grading import abstains
 from utils.profiles import ROOT
 from utils.prompts import passages
-from utils.raft import two_at_once, with_documents
+from utils.raft import with_documents
 from utils.retrieval import Hit
 
 CLOSING = "Ride well, your Wrenfield team"
@@ -191,28 +191,3 @@ def test_every_source_of_the_company_is_found(company):
     for before, after in zip(*company, strict=True):
         reply = after["messages"][1]["content"]
         assert bool(json.loads(reply)["sources"]) == bool(before.get("source")) or abstains(reply)
-
-
-def test_two_things_in_one_message_are_both_quoted():
-    other = example("What is a Ding?", source="KB-102", quote='part: bell "Ding"; price: EUR 12')
-    retriever = Retriever([OTHERS[0], TABLE, OTHERS[1], GOLD, *OTHERS[2:]])
-    rows = two_at_once([example(), other], retriever, 5, passages=4)
-    assert rows  # the two can be drawn for each other
-    for row in rows:
-        asked, reply = row["messages"][0]["content"], json.loads(row["messages"][1]["content"])
-        assert "bell?" in asked and "Ding?" in asked
-    assert set(retriever.asked) == {"What is the bell?", "What is a Ding?"}
-    for row in rows:
-        asked, reply = row["messages"][0]["content"], json.loads(row["messages"][1]["content"])
-        assert f"[2] {TABLE.text}" in reply["reply"] and f"[4] {GOLD.text}" in reply["reply"]
-        assert f"[2] {TABLE.text}" in asked and f"[4] {GOLD.text}" in asked
-        assert sorted(reply["sources"]) == ["KB-101", "KB-102"]
-
-
-def test_two_things_are_of_one_queue_and_not_the_same():
-    elsewhere = example("Is it safe?")
-    reply = json.loads(elsewhere["messages"][1]["content"]) | {"route": "safety"}
-    elsewhere["messages"][1]["content"] = json.dumps(reply)
-    assert two_at_once([example(), elsewhere, example("Again the bell?")], Retriever(), 9) == []
-    with pytest.raises(CourseError, match="passages"):
-        two_at_once([example()], Retriever(), 1, passages=1)

@@ -238,6 +238,8 @@ def test_the_parts_of_a_message_take_turns(index):
     texts = " ".join(h.chunk.text for h in found[:3])
     assert "EUR 6" in texts and "belt" in texts
     assert len({id(h.chunk) for h in found}) == len(found)
+    soup, belt = (next(h for h in found if words in h.chunk.text) for words in ("EUR 6", "belt"))
+    assert soup.ranks["part 1"] == 1 and belt.ranks["part 2"] == 1
     best = max(h.certainty for row in (whole, *parts) for h in row)
     assert [h.certainty for h in found] == pytest.approx([best] * len(found))
     assert both.certainty([asked]) == pytest.approx([found[0].certainty])

@@ -6,6 +6,7 @@ what was retrieved, what the model was shown, which documents it cites, and how 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from utils.grading import cited_numbers, house_json
 from utils.index import build, open_index
 from utils.profiles import ROOT, Profile, choose
 from utils.reranking import load_reranker
-from utils.retrieval import Hit, Retriever
+from utils.retrieval import Hit, Retriever, parts_of
 
 CHUNKER = by_sentence  # short evidence: what the pocket model reads best
 Prompt = Callable[[str, Sequence], list[prompts.Message]]
@@ -87,6 +88,7 @@ class Assistant:
     generator: Generator | None = None
     prompt: Prompt = prompts.grounded
     max_new_tokens: int = 128  # the longest replies of the house have about 110
+    in_parts: bool = True  # two questions in one message: each is asked with its own passages
 
     def __post_init__(self) -> None:
         if self.retriever is None and self.generator is None:
@@ -106,13 +108,33 @@ class Assistant:
         if self.generator is None:
             return [self._extract(q, hits, looked)
                     for q, hits in zip(questions, found, strict=True)]
-        asked = [self.messages(q, hits) for q, hits in zip(questions, found, strict=True)]
+        pieces = [self._pieces(q, hits) for q, hits in zip(questions, found, strict=True)]
+        asked = [[self.messages(text, [hits[n] for n in numbers]) for text, numbers in some]
+                 for some, hits in zip(pieces, found, strict=True)]
         start = time.perf_counter()
-        texts = self.generator.replies(asked, self.max_new_tokens, progress)
+        said = iter(self.generator.replies([m for group in asked for m in group],
+                                           self.max_new_tokens, progress))
         wrote = (time.perf_counter() - start) / max(1, len(questions))
         seconds = {"retrieval": looked, "generation": wrote}
-        return [Answer(q, text, cited_documents(text, hits), tuple(hits), tuple(messages), seconds)
-                for q, text, hits, messages in zip(questions, texts, found, asked, strict=True)]
+        texts = [_together([(next(said), numbers) for _, numbers in some]) for some in pieces]
+        return [Answer(q, text, cited_documents(text, hits), tuple(hits),
+                       tuple(m for messages in group for m in messages), seconds)
+                for q, text, hits, group in zip(questions, texts, found, asked, strict=True)]
+
+    def _pieces(self, question: str, hits: Sequence[Hit]) -> list[tuple[str, list[int]]]:
+        """What is asked, with the numbers of the hits it is asked over.
+
+        That is the message and all hits; or each of its questions with those that its own search
+        has found. A reply in the house's form is one, whatever was asked.
+        """
+        whole = [(question, list(range(len(hits))))]
+        if not self.in_parts or self.retriever is None or self.prompt is not prompts.grounded:
+            return whole
+        pieces = []
+        for n, part in enumerate(parts_of(question), 1):
+            own = [i for i, hit in enumerate(hits) if f"part {n}" in hit.ranks]
+            pieces.append((part, sorted(own, key=lambda i: hits[i].ranks[f"part {n}"])))
+        return pieces if len(pieces) > 1 and all(own for _, own in pieces) else whole
 
     def messages(self, question: str, hits: Sequence[Hit]) -> list[prompts.Message]:
         """What the model is sent: the question, with what was found if anything searches."""
@@ -121,11 +143,12 @@ class Assistant:
         return self.prompt(question, [h.chunk for h in hits])
 
     def _extract(self, question: str, hits: list[Hit], looked: float) -> Answer:
-        """The baseline without a model: the sentence retrieved first, quoted."""
+        """The baseline without a model: the sentence retrieved first, quoted; one a question."""
         if not hits:  # the cut-off left nothing
             return Answer(question, prompts.ABSTENTION, seconds={"retrieval": looked})
-        best = hits[0].chunk
-        return Answer(question, f"[1] {best.text}", (best.document,), tuple(hits), (),
+        best = [numbers[0] for _, numbers in self._pieces(question, hits)]
+        text = _together([(f"[1] {hits[n].chunk.text}", [n]) for n in best])
+        return Answer(question, text, cited_documents(text, hits), tuple(hits), (),
                       {"retrieval": looked})
 
 
@@ -162,6 +185,17 @@ def _trained(adapter: str, name: str) -> Path:
         raise CourseError(f"The system '{name}' wears an adapter that is not trained yet. Train it "
                           "with: python3 -m utils run, or in notebooks 04 and 05.")
     return folder
+
+
+def _together(replies: Sequence[tuple[str, Sequence[int]]]) -> str:
+    """The replies to the parts of a message as one; their numbers become those of all hits."""
+    def renumbered(text: str, numbers: Sequence[int]) -> str:
+        return re.sub(r"\[(\d+)\]", lambda m: f"[{numbers[int(m[1]) - 1] + 1}]"
+                      if 1 <= int(m[1]) <= len(numbers) else m[0], text)
+
+    if len(replies) == 1 and list(replies[0][1]) == list(range(len(replies[0][1]))):
+        return replies[0][0]
+    return " ".join(dict.fromkeys(renumbered(*reply) for reply in replies))
 
 
 def cited_documents(text: str, hits: Sequence[Hit]) -> tuple[str, ...]:

@@ -19,11 +19,10 @@ from utils.chunking import Chunk
 from utils.documents import CourseError
 from utils.grading import abstains, house_json
 from utils.prompts import shown
-from utils.retrieval import Retriever, by_turns
+from utils.retrieval import Retriever
 
 FRAMED = re.compile(r"(?P<opening>[^.!?]*[.!?]) (?P<said>.*[.!?][\"')*\]]*) (?P<closing>[^.!?]*)",
                     re.DOTALL)
-FURTHER = ("And another question:", "Also:", "And one more thing:", "And then:", "Besides:", "And:")
 EMPTY = 0.5  # of the lessons without the passage that answers show none: the search said nothing
 SAME = 0.8  # a passage with this share of the quote's words may answer as well
 
@@ -56,58 +55,14 @@ def with_documents(examples: Sequence[dict], retriever: Retriever, passages: int
             context = [] if rng.random() < EMPTY else others[:passages]
             reply = _rewritten(reply, unknown, ())
         else:
-            context = _shown_with([gold], found, passages, rng)
-            reply = _rewritten(reply, _quoted([gold], context), (gold.document,))
+            at = found.index(gold) if gold in found else rng.randrange(passages)
+            context = [c for c in found if c != gold][:passages - 1]
+            at = min(at, len(context))
+            context.insert(at, gold)
+            reply = _rewritten(reply, f"[{at + 1}] {gold.text}", (gold.document,))
         made.append({"messages": [*shown(_question(example), context),
                                   {"role": "assistant", "content": reply}]})
     return made
-
-
-def two_at_once(examples: Sequence[dict], retriever: Retriever, count: int, passages: int = 6,
-                seed: int = 1) -> list[dict]:
-    """Lessons in which a message asks for two things of one queue: both passages are quoted.
-
-    No example asks so, and customers do. Two examples make one message; the reply has the opening
-    of the first.
-    """
-    _check(examples, max(passages - 1, 0), 0)
-    rng = random.Random(seed)
-    known = [(e, gold) for e in examples if e.get("source")
-             and (gold := _passage(e, retriever.index.chunks))]
-    queue = [house_json(e["messages"][-1]["content"]).get("route") for e, _ in known]
-    pairs = []
-    for n in rng.sample(range(len(known)), len(known)):
-        others = [b for b, q in zip(known, queue, strict=True)
-                  if q == queue[n] and b[1] != known[n][1]]
-        if others and len(pairs) < count:
-            pairs.append((known[n], rng.choice(others)))
-    each = [_question(e) for pair in pairs for e, _ in pair]
-    found = iter(retriever.search_many(each, passages + 2, floor=0))  # as asked before
-    made = []
-    for one, other in pairs:
-        question = f"{_question(one[0])} {rng.choice(FURTHER)} {_question(other[0])}"
-        hits = by_turns([next(found), next(found)], passages + 2)
-        gold = [one[1], other[1]]
-        context = _shown_with(gold, [h.chunk for h in hits], passages, rng)
-        reply = _rewritten(one[0]["messages"][-1]["content"], _quoted(gold, context),
-                           tuple(dict.fromkeys(g.document for g in gold)))
-        made.append({"messages": [*shown(question, context),
-                                  {"role": "assistant", "content": reply}]})
-    return made
-
-
-def _shown_with(gold: Sequence[Chunk], found: Sequence[Chunk], passages: int,
-                rng: random.Random) -> list[Chunk]:
-    """What was found, with the gold where it was found, or else anywhere."""
-    context = [c for c in found if c not in gold][:passages - len(gold)]
-    at = {g: found.index(g) if g in found else rng.randrange(passages) for g in gold}
-    for g in sorted(gold, key=at.get):
-        context.insert(min(at[g], len(context)), g)
-    return context
-
-
-def _quoted(gold: Sequence[Chunk], context: Sequence[Chunk]) -> str:
-    return " ".join(f"[{context.index(g) + 1}] {g.text}" for g in gold)
 
 
 def _check(examples: Sequence[dict], passages: int, withheld: float) -> None:

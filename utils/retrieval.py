@@ -49,12 +49,19 @@ def parts_of(text: str) -> list[str]:
 
 
 def by_turns(rows: Sequence[list[Hit]], k: int) -> list[Hit]:
-    """The best of several searches, one of each in turn, each chunk once."""
+    """The best of a message and of its parts, one of each in turn, each chunk once.
+
+    A hit's ranks tell which of the parts have found it, too: "part 1", "part 2", …
+    """
     sure = max((hits[0].certainty for hits in rows if hits), default=np.inf)
+    ranked: dict[int, dict[str, int]] = {}
+    for part, hits in enumerate(rows[1:], 1):
+        for rank, hit in enumerate(hits, 1):
+            ranked.setdefault(id(hit.chunk), {})[f"part {part}"] = rank
     turns = [hits[n] for n in range(k) for hits in rows if n < len(hits)]
     once = {id(hit.chunk): hit for hit in reversed(turns)}
-    return [replace(once.pop(id(hit.chunk)), certainty=sure) for hit in turns
-            if id(hit.chunk) in once][:k]
+    return [replace(hit, certainty=sure, ranks=hit.ranks | ranked.get(id(hit.chunk), {}))
+            for hit in (once.pop(id(h.chunk)) for h in turns if id(h.chunk) in once)][:k]
 
 
 class BM25:

@@ -1,10 +1,9 @@
 """Texts -> training examples: a conversation whose last turn the pocket model learns to give.
 
-Each task has its own share (SHARES): the hand-written pages with questions as people ask, two of
-these asked at once, the packages' English with questions made by corrupting a sentence, generated
-companies, copying drills, behaviours (output instructions, worked examples), labels, and closed
-book. Contexts are built as the course's retriever delivers them: near misses, the right one
-usually first.
+Five sources, each with its own share (SHARES): the hand-written pages with questions as people
+ask, the packages' English with questions made by corrupting a sentence, generated companies,
+copying drills, and behaviours (output instructions, worked examples, closed book). Contexts
+are built as the course's retriever delivers them: near misses, the right one usually first.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from utils.chunking import Chunk, by_sentence, sentences
 from utils.prompts import ABSTENTION, GROUNDED, Message, closed_book, grounded
 
 RECIPES = Path(__file__).parent
-SHARES = {"pages": 0.28, "two": 0.15, "english": 0.07, "facts": 0.12, "drills": 0.04,
-          "behaviours": 0.16, "labels": 0.08, "closed": 0.10}
+SHARES = {"pages": 0.30, "english": 0.12, "facts": 0.20, "drills": 0.05, "behaviours": 0.18,
+          "closed": 0.15}
 # The right passage stands first as often as the retriever puts it there, except in this share of
 # the contexts, which are shuffled.
 SHUFFLED = 0.25
@@ -189,60 +188,6 @@ def _holds(chunk: Chunk, gold: Chunk) -> bool:
         return chunk is gold
     return (chunk.document == gold.document and chunk.start <= gold.start
             and gold.end <= chunk.end)
-
-
-JOINTS = ("{a}, and {b}", "{a} and {b}", "{a}? And {b}", "{a}? {b}", "Two things: {a}, and {b}",
-          "{a}; also {b}", "{a}, plus {b}", "{a}. And another thing: {b}", "{a}, and then {b}",
-          "First, {a}? Second, {b}")
-
-
-def two_at_once(rng: random.Random, sources: Sources, most: int) -> Case:
-    """Two questions in one message: both sentences are quoted, each with its number."""
-    if rng.random() < 0.35:
-        return _two_facts(rng, sources, most)
-    one = _answered(rng, sources.pages)
-    trade = one.ranked[0].document.rsplit("-", 1)[0]
-    near = [c for c in sources.pages if c.ranked[0].document.rsplit("-", 1)[0] == trade]
-    other = one
-    for _ in range(30):
-        other = _answered(rng, near)
-        if other.gold[0] != one.gold[0]:
-            break
-    asked = [q[0].lower() + q[1:] if q[1:2].islower() else q
-             for q in (c.question.strip().rstrip("?.!") for c in (one, other))]
-    question = rng.choice(JOINTS).format(a=asked[0], b=asked[1])
-    question = question[0].upper() + question[1:] if rng.random() < 0.5 else question
-    gold = list(dict.fromkeys([*one.gold, *other.gold]))
-    holders = [next((c for c in case.ranked if _holds(c, case.gold[0])), case.gold[0])
-               for case in (one, other)]
-    near = [c for pair in zip(one.ranked, other.ranked, strict=False) for c in pair
-            if not any(_holds(c, g) for g in gold)]
-    shown = list(dict.fromkeys(near))[:max(1, rng.randint(2, max(3, most)) - 2)]
-    missing = rng.random()
-    kept = holders if missing > 0.2 else holders[:1] if missing > 0.1 else holders[1:]
-    for holder in rng.sample(kept, len(kept)):
-        if holder not in shown:
-            shown.insert(min(rng.choices(range(len(PLACES)), PLACES)[0], len(shown)), holder)
-    there = [g for g in gold if any(_holds(c, g) for c in shown)]
-    return Case(question, shown, there, ())
-
-
-def _answered(rng: random.Random, cases: list[Case]) -> Case:
-    for _ in range(50):
-        case = rng.choice(cases)
-        if len(case.gold) == 1:
-            return case
-    return case
-
-
-def _two_facts(rng: random.Random, sources: Sources, most: int) -> Case:
-    """The same of generated companies: two things' facts, among others of their kind."""
-    one, other = (from_facts(rng, sources, max(2, most // 2), max(2, most // 2)) for _ in "ab")
-    asked = [c.question.strip().rstrip("?.!") for c in (one, other)]
-    shown = [*one.ranked, *other.ranked]
-    rng.shuffle(shown)
-    return Case(rng.choice(JOINTS).format(a=asked[0], b=asked[1]), shown,
-                [*one.gold, *other.gold], (*one.values, *other.values))
 
 
 # ---------------------------------------------------------------- the packages' English
@@ -474,33 +419,6 @@ def closed(rng: random.Random, sources: Sources, most: int) -> list[Message]:
     return [*closed_book(asked), {"role": "assistant", "content": case.gold[0].text}]
 
 
-LABEL_KEYS = ("topic", "label", "about", "trade", "desk", "class")
-
-
-def labels(rng: random.Random, sources: Sources, most: int) -> list[Message]:
-    """Which trade is a message about? The label alone, or in JSON; from a list, or without one.
-
-    Whoever only copies cannot judge. To name a label, a message must be taken in as a whole.
-    """
-    case = rng.choice(sources.pages)
-    trade = case.ranked[0].document.rsplit("-", 1)[0]
-    asked = (rng.choice(OPENINGS) if rng.random() < 0.3 else "") + case.question
-    system = rng.choice(("What is this about?", "Name the trade.", "Topic?", "Label the message."))
-    if rng.random() < 0.35:
-        known = sorted({c.ranked[0].document.rsplit("-", 1)[0] for c in sources.pages} - {trade})
-        few = [trade, *rng.sample(known, rng.randint(1, 5))]
-        rng.shuffle(few)
-        system = rng.choice(("Choose one: {}.", "Which of these is it about: {}?",
-                             "Label the message. The labels: {}.")).format(", ".join(few))
-    key = rng.choice(LABEL_KEYS)
-    answer = trade
-    if rng.random() < 0.6:
-        system += f" Reply as JSON with the key \"{key}\"."
-        answer = json.dumps({key: trade})
-    return [{"role": "system", "content": system}, *closed_book(asked),
-            {"role": "assistant", "content": answer}]
-
-
 KEYS = (("answer", "source"), ("answer", "document"), ("text", "ref"), ("result", "from"),
         ("response", "passage"), ("reply_text", "number"), ("content", "doc"), ("quote", "n"))
 
@@ -566,8 +484,7 @@ MAKERS = {
     "pages": lambda r, s, m: grounded_example(r, from_pages(r, s, m)),
     "english": lambda r, s, m: grounded_example(r, from_english(r, s, m)),
     "facts": lambda r, s, m: grounded_example(r, from_facts(r, s, m)),
-    "two": lambda r, s, m: grounded_example(r, two_at_once(r, s, m)),
-    "drills": drill, "behaviours": behaviour, "labels": labels, "closed": closed,
+    "drills": drill, "behaviours": behaviour, "closed": closed,
 }
 
 

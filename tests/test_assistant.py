@@ -1,0 +1,75 @@
+"""A message that asks two things: each is answered from its own passages, as one reply."""
+
+import pytest
+
+from utils import prompts
+from utils.assistant import Assistant
+from utils.chunking import Chunk
+from utils.retrieval import Hit, by_turns
+
+BOTH = "What does soup cost, and when is the pool open?"
+SOUP, POOL, CAPS = (Chunk(name, name, (), 0, 9, text) for name, text in (
+    ("cafe", "Soup costs EUR 6."), ("pool", "The pool opens at 7:30."), ("caps", "Caps, please.")))
+
+
+class Search:
+    """Finds the caps first for the whole message, and the right passage for each part."""
+
+    def search_many(self, questions):
+        whole, soup, pool = ([Hit(c, 1.0, {"dense": 1}, 0.7) for c in row]
+                             for row in ((CAPS, SOUP), (SOUP, CAPS), (POOL, SOUP)))
+        return [by_turns([whole, soup, pool], 6) if q == BOTH else whole for q in questions]
+
+
+class Quoting:
+    """A model that quotes the first passage it is shown, and remembers what it was sent."""
+
+    def __init__(self):
+        self.sent = []
+
+    def replies(self, conversations, most, progress=False):
+        self.sent += conversations
+        return ["[1] " + c[-1]["content"].split("[1] ")[1].split(" (")[0] if "[1] " in
+                c[-1]["content"] else prompts.ABSTENTION for c in conversations]
+
+
+def test_each_question_is_asked_with_its_own_passages_and_the_numbers_fit():
+    model = Quoting()
+    answer = Assistant("rag", Search(), model).answer(BOTH)
+    assert [h.chunk for h in answer.hits] == [CAPS, SOUP, POOL]
+    assert answer.text == "[2] Soup costs EUR 6. [3] The pool opens at 7:30."
+    assert answer.cited == ("cafe", "pool")
+    assert len(model.sent) == 2 and "pool" not in model.sent[0][-1]["content"].split("\n")[0]
+    assert len(answer.messages) == sum(map(len, model.sent))
+
+
+def test_the_baseline_quotes_the_first_of_each():
+    answer = Assistant("extractive", Search()).answer(BOTH)
+    assert answer.text == "[2] Soup costs EUR 6. [3] The pool opens at 7:30."
+    assert answer.cited == ("cafe", "pool")
+
+
+@pytest.mark.parametrize("options", [{"in_parts": False}, {"prompt": prompts.shown},
+                                     {"prompt": prompts.house}])
+def test_a_reply_in_a_form_is_one_whatever_was_asked(options):
+    model = Quoting()
+    answer = Assistant("x", Search(), model, **options).answer(BOTH)
+    assert len(model.sent) == 1 and answer.text.startswith("[1] ")
+
+
+def test_one_question_is_asked_as_it_stands():
+    model = Quoting()
+    answer = Assistant("rag", Search(), model).answer("What does soup cost?")
+    assert answer.text == "[1] Caps, please." and len(model.sent) == 1
+
+
+def test_without_a_search_nothing_is_split():
+    model = Quoting()
+    assert Assistant("base", None, model).answer(BOTH).text == prompts.ABSTENTION
+    assert len(model.sent) == 1
+
+
+def test_several_messages_keep_their_replies_apart():
+    answers = Assistant("rag", Search(), Quoting()).answers(["Soup?", BOTH, "Pool?"])
+    assert [a.text for a in answers] == ["[1] Caps, please.", "[2] Soup costs EUR 6. [3] The pool "
+                                         "opens at 7:30.", "[1] Caps, please."]
