@@ -30,7 +30,11 @@ import numpy as np  # noqa: E402
 WORK = Path(__file__).resolve().parents[2] / "build" / "pocket"
 HELD_OUT = ("theatre", "thermostat", "vet")  # trades never trained on: the probes ask about them
 VOCABULARY = 12_288
-CHOOSING = {"pages": 0.45, "english": 0.2, "facts": 0.25, "drills": 0.1}  # while that is learned
+# What is drawn while one thing is learned alone; None: the shares of everything.
+LESSONS = {"everything": None,
+           "meanings": {"pages": 0.7, "english": 0.15, "facts": 0.15},
+           "choosing": {"pages": 0.45, "english": 0.2, "facts": 0.25, "drills": 0.1},
+           "copying": {"rows": 0.6, "pages": 0.2, "facts": 0.1, "english": 0.1}}
 
 
 def sources_without_probes():
@@ -102,8 +106,9 @@ def batches(examples: Iterator, tokens: int, longest: int, window: int = 384,
             yield _padded(batch, width)
 
 
-def worker(queue, seed: int, most, shuffled, tokens: int, longest: int, shares, usual) -> None:
-    """Makes batches in a process of its own; `most.value` is the curriculum's current width."""
+def worker(queue, seed: int, most, lesson, tokens: int, longest: int, shares, usual) -> None:
+    """Makes batches in a process of its own; `most.value` is the curriculum's current width, and
+    `lesson.value` the number of the lesson; in one that teaches one thing no order tells."""
     import tasks
     from transformers import AutoTokenizer
 
@@ -117,12 +122,12 @@ def worker(queue, seed: int, most, shuffled, tokens: int, longest: int, shares, 
     def examples():
         streams = {}
         while True:
-            n, blind = most.value, bool(shuffled.value)
-            tasks.SHUFFLED, tasks.MADE_SHUFFLED = (1.0, 1.0) if blind else usual
-            if (n, blind) not in streams:
-                streams[n, blind] = tasks.conversations(sources, seed * 1000 + n, n,
-                                                        CHOOSING if blind else shares)
-            yield encode(tokenizer, next(streams[n, blind])[1])
+            n, alone = most.value, list(LESSONS.values())[lesson.value]
+            tasks.SHUFFLED, tasks.MADE_SHUFFLED = (1.0, 1.0) if alone else usual
+            if (n, lesson.value) not in streams:
+                streams[n, lesson.value] = tasks.conversations(sources, seed * 1000 + n, n,
+                                                               alone or shares)
+            yield encode(tokenizer, next(streams[n, lesson.value])[1])
 
     for batch in batches(examples(), tokens, longest):
         queue.put(batch)
@@ -181,43 +186,66 @@ def answer_loss(model, x, y):
     return (each * weight).sum() / weight.sum(), logits, at
 
 
-def learn_to_choose(model, tokenizer, queue, device: str, minutes: float) -> None:
+def learn_to_choose(model, tokenizer, queue, device: str, minutes: float,
+                    rate: float = 2e-4) -> None:
     """Before anything else, which passage answers? First the heads set by hand, then all below.
 
     Only the number behind the opening '[' counts, and among the digits alone. Trained together
     with everything from the start, these heads are silenced before they have learned anything.
     """
+    import torch
     import wiring
 
     heads = wiring.masks(model, wiring.circuits()["choosing"])
     wider = wiring.about_meaning(model)
     wider |= {w: mask | wider[w] if w in wider else mask for w, mask in heads.items()}
+    digits = torch.tensor(tokenizer.convert_tokens_to_ids([str(n) for n in range(1, 10)]),
+                          device=device)
+
+    def number(x, y):
+        second = (y != -100) & ((y != -100).cumsum(dim=1) == 2) & torch.isin(y, digits)
+        hidden = model.model(input_ids=x, use_cache=False).last_hidden_state[second]
+        return (torch.nn.functional.linear(hidden, model.lm_head.weight[digits]),
+                (y[second][:, None] == digits).int().argmax(dim=1))
+
     whole, model.model.layers = model.model.layers, model.model.layers[:4]
-    _choosing(model, tokenizer, queue, device, 0.4 * minutes, 1e-3, heads)
-    _choosing(model, tokenizer, queue, device, 0.6 * minutes, 2e-4, wider)
+    _lesson("choosing", model, queue, device, 0.4 * minutes, 1e-3, heads, number)
+    _lesson("choosing", model, queue, device, 0.6 * minutes, rate, wider, number)
     model.model.layers = whole
 
 
-def _choosing(model, tokenizer, queue, device: str, minutes: float, rate: float, mine) -> None:
-    """Minutes of learning the number, with the parameters that are `mine`, where the mask says."""
+def learn_to_copy(model, queue, device: str, minutes: float, rate: float = 3e-4) -> None:
+    """The copying heads alone, on rows of tables above all, where one cell is like another.
+
+    Only what is copied counts. Choosing stands on some of the same numbers and comes afterwards.
+    """
+    import wiring
+
+    def words(x, y):
+        hidden = model.model(input_ids=x, use_cache=False).last_hidden_state
+        at = (y != -100) & ((y != -100).cumsum(dim=1) > OPENING)
+        return model.lm_head(hidden[at]), y[at]
+
+    _lesson("copying", model, queue, device, minutes, rate,
+            wiring.masks(model, wiring.circuits()["copying"]), words)
+
+
+def _lesson(name: str, model, queue, device: str, minutes: float, rate: float, mine,
+            asked) -> None:
+    """Minutes of learning what is asked, with the parameters that are `mine`, where masks say."""
     import torch
 
-    digits = torch.tensor(tokenizer.convert_tokens_to_ids([str(n) for n in range(1, 10)]),
-                          device=device)
     optimizer = torch.optim.AdamW(list(mine), lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
     started, seen, step = time.monotonic(), [], 0
     while (done := (time.monotonic() - started) / (60 * minutes)) < 1:
         optimizer.param_groups[0]["lr"] = rate * min(1, (step + 1) / 30) * (
             0.525 + 0.475 * math.cos(math.pi * done))
         x, y = (torch.from_numpy(a).to(device) for a in queue.get())
-        second = (y != -100) & ((y != -100).cumsum(dim=1) == 2) & torch.isin(y, digits)
-        if not second.any():
-            continue
         with quick_numbers(device):
-            hidden = model.model(input_ids=x, use_cache=False).last_hidden_state[second]
-            logits = torch.nn.functional.linear(hidden, model.lm_head.weight[digits]).float()
-        wanted = (y[second][:, None] == digits).int().argmax(dim=1)
-        loss = torch.nn.functional.cross_entropy(logits, wanted)
+            logits, wanted = asked(x, y)
+        if not len(wanted):
+            continue
+        loss = torch.nn.functional.cross_entropy(logits.float(), wanted)
         loss.backward()
         for parameter in model.parameters():
             if parameter in mine:
@@ -230,8 +258,8 @@ def _choosing(model, tokenizer, queue, device: str, minutes: float, rate: float,
         seen.append((loss.item(), float((logits.argmax(-1) == wanted).float().mean())))
         step += 1
         if step % 50 == 0:
-            print("choosing  step {}  loss {:.3f}  right {:.3f}".format(
-                step, *np.mean(seen, axis=0)), flush=True)
+            print("{}  minute {:.1f}  step {}  loss {:.3f}  right {:.3f}".format(
+                name, done * minutes, step, *np.mean(seen, axis=0)), flush=True)
             seen = []
 
 
@@ -335,29 +363,44 @@ def train(arguments) -> None:
     elif arguments.start:
         model.load_state_dict(LlamaForCausalLM.from_pretrained(
             arguments.start, dtype=torch.float32).state_dict())
+    if arguments.start:
         arguments.curriculum = [(1.0, 6)]
     sources, cases = sources_without_probes()
     probes = Probes(tokenizer, cases, sources, arguments.probes)
+    if arguments.meanings:
+        import meanings
+        import tasks
+
+        read = tasks.conversations(sources, arguments.seed, 5, LESSONS["meanings"])
+        meanings.learn_meanings(model, tokenizer, (messages for _, messages in read),
+                                meanings.reranker_as_teacher(WORK / "tokenizer"),
+                                arguments.meanings)
     del sources
     begin, total = state["minutes"], state["minutes"] + arguments.minutes
 
     spawn = multiprocessing.get_context("spawn")
-    queue, most = spawn.Queue(maxsize=8), spawn.Value("i", 4)
-    shuffled = spawn.Value("b", 1)  # while choosing is learned, the order must not tell
+    queue, most = spawn.Queue(maxsize=8), spawn.Value("i", arguments.curriculum[0][1])
+    fresh = not (arguments.unwired or arguments.start or state["steps"])
+    choosing = arguments.choosing if arguments.choosing is not None else 6.5 * fresh
+    lessons = list(LESSONS)
+    lesson = spawn.Value("b", lessons.index("copying" if arguments.copying else "choosing"
+                                            if choosing else "everything"))
     shares = json.loads(arguments.shares) if arguments.shares else None
     import tasks
     workers = [spawn.Process(target=worker, daemon=True, args=(
-        queue, arguments.seed * 100 + i + state["steps"], most, shuffled, arguments.tokens,
+        queue, arguments.seed * 100 + i + state["steps"], most, lesson, arguments.tokens,
         arguments.longest, shares or tasks.SHARES, arguments.shuffled))
         for i in range(arguments.workers)]
     for process in workers:
         process.start()
     batch = queue.get()
+    if arguments.copying:
+        learn_to_copy(model, queue, device, arguments.copying)
+    lesson.value = lessons.index("choosing" if choosing else "everything")
+    if choosing:
+        learn_to_choose(model, tokenizer, queue, device, choosing, arguments.choosing_rate)
+    lesson.value = lessons.index("everything")
     started = last_print = last_save = time.monotonic()
-    if not (arguments.unwired or arguments.start or state["steps"]):
-        learn_to_choose(model, tokenizer, queue, device, arguments.choosing)
-        started = last_print = last_save = time.monotonic()
-    shuffled.value = 0
     if not arguments.unwired:
         keep_still(model)
     slow = {} if arguments.unwired else wiring.masks(
@@ -457,8 +500,13 @@ def main() -> None:
     one.add_argument("--every", type=float, default=3, help="minutes between two log lines")
     one.add_argument("--save", type=float, default=5, help="minutes between two checkpoints")
     one.add_argument("--probes", type=int, default=120)
-    one.add_argument("--choosing", type=float, default=6.5,
-                     help="minutes in which choosing is learned alone")
+    one.add_argument("--choosing", type=float, help="minutes in which choosing is learned alone; "
+                     "6.5 for a new model, else none")
+    one.add_argument("--choosing-rate", type=float, default=2e-4)
+    one.add_argument("--meanings", type=float, default=0, help="minutes before everything else, in "
+                     "which the lower two layers learn from the offline reranker")
+    one.add_argument("--copying", type=float, default=0,
+                     help="minutes before that, in which the copying heads are trained on rows")
     one.add_argument("--wired-rate", type=float, default=0.1,
                      help="how fast the heads set by hand learn, against the others")
     one.add_argument("--unwired", action="store_true", help="leave the circuits out (ablation)")
