@@ -217,7 +217,8 @@ def learn_to_choose(model, tokenizer, queue, device: str, minutes: float,
 def learn_to_copy(model, queue, device: str, minutes: float, rate: float = 3e-4) -> None:
     """The copying heads alone, on rows of tables above all, where one cell is like another.
 
-    Only what is copied counts. Choosing stands on some of the same numbers and comes afterwards.
+    Only what is copied counts. The notes of the first layer stay as they are, for choosing stands
+    on them, too.
     """
     import wiring
 
@@ -227,7 +228,7 @@ def learn_to_copy(model, queue, device: str, minutes: float, rate: float = 3e-4)
         return model.lm_head(hidden[at]), y[at]
 
     _lesson("copying", model, queue, device, minutes, rate,
-            wiring.masks(model, wiring.circuits()["copying"]), words)
+            wiring.masks(model, [h for h in wiring.circuits()["copying"] if h[0] > 0]), words)
 
 
 def _lesson(name: str, model, queue, device: str, minutes: float, rate: float, mine,
@@ -410,7 +411,7 @@ def train(arguments) -> None:
     while True:
         now = time.monotonic()
         state["minutes"] = begin + (now - started) / 60
-        done = state["minutes"] / total
+        done = state["minutes"] / total if total else 1.0
         most.value = next(m for at, m in arguments.curriculum if done < at or at >= 1)
         rate = arguments.rate * min(1, (state["steps"] + 1) / arguments.warmup) * (
             0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * min(1, done))))
