@@ -32,7 +32,6 @@ HELD_OUT = ("theatre", "thermostat", "vet")  # trades never trained on: the prob
 VOCABULARY = 12_288
 # What is drawn while one thing is learned alone; None: the shares of everything.
 LESSONS = {"everything": None,
-           "meanings": {"pages": 0.7, "english": 0.15, "facts": 0.15},
            "choosing": {"pages": 0.45, "english": 0.2, "facts": 0.25, "drills": 0.1},
            "copying": {"rows": 0.6, "pages": 0.2, "facts": 0.1, "english": 0.1}}
 
@@ -186,8 +185,7 @@ def answer_loss(model, x, y):
     return (each * weight).sum() / weight.sum(), logits, at
 
 
-def learn_to_choose(model, tokenizer, queue, device: str, minutes: float,
-                    rate: float = 2e-4) -> None:
+def learn_to_choose(model, tokenizer, queue, device: str, minutes: float) -> None:
     """Before anything else, which passage answers? First the heads set by hand, then all below.
 
     Only the number behind the opening '[' counts, and among the digits alone. Trained together
@@ -210,7 +208,7 @@ def learn_to_choose(model, tokenizer, queue, device: str, minutes: float,
 
     whole, model.model.layers = model.model.layers, model.model.layers[:4]
     _lesson("choosing", model, queue, device, 0.4 * minutes, 1e-3, heads, number)
-    _lesson("choosing", model, queue, device, 0.6 * minutes, rate, wider, number)
+    _lesson("choosing", model, queue, device, 0.6 * minutes, 2e-4, wider, number)
     model.model.layers = whole
 
 
@@ -368,14 +366,6 @@ def train(arguments) -> None:
         arguments.curriculum = [(1.0, 6)]
     sources, cases = sources_without_probes()
     probes = Probes(tokenizer, cases, sources, arguments.probes)
-    if arguments.meanings:
-        import meanings
-        import tasks
-
-        read = tasks.conversations(sources, arguments.seed, 5, LESSONS["meanings"])
-        meanings.learn_meanings(model, tokenizer, (messages for _, messages in read),
-                                meanings.reranker_as_teacher(WORK / "tokenizer"),
-                                arguments.meanings)
     del sources
     begin, total = state["minutes"], state["minutes"] + arguments.minutes
 
@@ -399,7 +389,7 @@ def train(arguments) -> None:
         learn_to_copy(model, queue, device, arguments.copying)
     lesson.value = lessons.index("choosing" if choosing else "everything")
     if choosing:
-        learn_to_choose(model, tokenizer, queue, device, choosing, arguments.choosing_rate)
+        learn_to_choose(model, tokenizer, queue, device, choosing)
     lesson.value = lessons.index("everything")
     started = last_print = last_save = time.monotonic()
     if not arguments.unwired:
@@ -462,13 +452,19 @@ def _log(path: Path, row: dict) -> None:
 
 
 def export(arguments) -> None:
-    """The last checkpoint as a stock model folder: safetensors in half precision, tokenizer."""
+    """The last checkpoint as a stock model folder: safetensors in half precision, tokenizer.
+
+    Two checkpoints of one training can be averaged. What a lesson has taught and what it has cost
+    often do not fade alike on the way from one to the other.
+    """
     import torch
     from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-    saved = torch.load(WORK / arguments.name / "checkpoint.pt", map_location="cpu")
+    saved, other = (torch.load(WORK / name / "checkpoint.pt", map_location="cpu")
+                    for name in (arguments.name, arguments.other or arguments.name))
     model = LlamaForCausalLM(LlamaConfig(**saved["config"]))
-    model.load_state_dict(saved["model"])
+    model.load_state_dict({name: weight.lerp(other["model"][name], arguments.share)
+                           for name, weight in saved["model"].items()})
     model = model.half()
     model.generation_config = GenerationConfig(
         eos_token_id=4, pad_token_id=0, max_new_tokens=160, do_sample=False)
@@ -503,9 +499,6 @@ def main() -> None:
     one.add_argument("--probes", type=int, default=120)
     one.add_argument("--choosing", type=float, help="minutes in which choosing is learned alone; "
                      "6.5 for a new model, else none")
-    one.add_argument("--choosing-rate", type=float, default=2e-4)
-    one.add_argument("--meanings", type=float, default=0, help="minutes before everything else, in "
-                     "which the lower two layers learn from the offline reranker")
     one.add_argument("--copying", type=float, default=0,
                      help="minutes before that, in which the copying heads are trained on rows")
     one.add_argument("--wired-rate", type=float, default=0.1,
@@ -519,6 +512,8 @@ def main() -> None:
     two = commands.add_parser("export")
     two.set_defaults(do=export)
     two.add_argument("--name", default="run")
+    two.add_argument("--other", help="another run of the same model, averaged with this one")
+    two.add_argument("--share", type=float, default=0.5, help="the other's share in the average")
     two.add_argument("--out", default=str(Path(__file__).resolve().parents[1] / "pocket_model"))
     arguments = parser.parse_args()
     arguments.do(arguments)

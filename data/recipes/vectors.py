@@ -56,25 +56,6 @@ def train_tokenizer(texts: Iterable[str], size: int, folder: Path) -> None:
 
 def token_vectors(folder: Path, seed: int = 1) -> np.ndarray:
     """One row a token: meaning from the embedder, identity from the seed, room of zeros."""
-    texts, meaning, axes = _meanings(folder)
-    meaning = meaning @ axes.T
-    rng = np.random.default_rng(seed)
-    identity = rng.choice((-1.0, 1.0), (len(texts), IDENTITY))
-    plain = np.array([[0.15 if t.lower() in LITTLE or not any(c.isalnum() for c in t) else 1.0]
-                      for t in texts])  # "the" and "," say little about what a sentence is about
-    parts = [0.6 * plain * _unit(meaning), 0.8 * _unit(identity), np.zeros((len(texts), ROOM))]
-    table = np.concatenate(parts, axis=1)
-    table[:, SPARE_AT] = np.sqrt(np.maximum(0, 1 - (table ** 2).sum(axis=1)))
-    return table.astype("float32")  # all of one length: a "the" must not match louder than a name
-
-
-def axes_of_meaning(folder: Path) -> np.ndarray:
-    """The directions of the embedder's space that a token's meaning is written in."""
-    return _meanings(folder)[2]
-
-
-def _meanings(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """(every token's text, what the embedder makes of it, the directions in which they differ)"""
     from transformers import AutoTokenizer
 
     from utils.embedding import embed, plain_embedder
@@ -84,7 +65,16 @@ def _meanings(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     meaning = embed([t if t and t not in SPECIAL else "." for t in texts], plain_embedder(),
                     batch=256)
     meaning -= meaning.mean(axis=0)
-    return texts, meaning, np.linalg.svd(meaning, full_matrices=False)[2][:MEANING]
+    _, _, axes = np.linalg.svd(meaning, full_matrices=False)
+    meaning = meaning @ axes[:MEANING].T
+    rng = np.random.default_rng(seed)
+    identity = rng.choice((-1.0, 1.0), (len(texts), IDENTITY))
+    plain = np.array([[0.15 if t.lower() in LITTLE or not any(c.isalnum() for c in t) else 1.0]
+                      for t in texts])  # "the" and "," say little about what a sentence is about
+    parts = [0.6 * plain * _unit(meaning), 0.8 * _unit(identity), np.zeros((len(texts), ROOM))]
+    table = np.concatenate(parts, axis=1)
+    table[:, SPARE_AT] = np.sqrt(np.maximum(0, 1 - (table ** 2).sum(axis=1)))
+    return table.astype("float32")  # all of one length: a "the" must not match louder than a name
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
