@@ -405,22 +405,6 @@ def test_merged_it_says_the_same_and_the_base_is_untouched(trained):
         merged(whole)
 
 
-@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
-def test_quick_is_for_trials_and_leaves_the_model_alone(trained, monkeypatch, kind):
-    generator, folder, _ = trained
-    monkeypatch.setattr(adapters, "number_format", lambda device: kind)
-    plain, worn = logits(generator), with_adapter(generator, folder)
-    full, swift = logits(worn), adapters.quick(worn)
-    if kind == torch.float32:
-        assert swift is worn
-        return
-    assert swift.model.lm_head.weight.dtype == kind
-    assert torch.allclose(logits(swift).float(), full, atol=0.05 * float(full.abs().max()))
-    assert not torch.equal(logits(swift).float(), plain), "the adapter is in it"
-    assert torch.equal(logits(generator), plain) and torch.equal(logits(worn), full)
-    assert isinstance(adapters.quick(swift).reply(ASKED, 4), str), "twice is once"
-
-
 def test_an_adapter_of_another_base_is_refused_in_one_sentence(trained):
     generator, folder, _ = trained
     with pytest.raises(CourseError, match="another model: its hidden_size is 16, here it is 32"):

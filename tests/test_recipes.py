@@ -15,7 +15,6 @@ sys.path.insert(0, str(RECIPES))
 import facts  # noqa: E402
 import pages  # noqa: E402
 import tasks  # noqa: E402
-from measure_pocket import same_form  # noqa: E402
 
 from utils.documents import load_documents  # noqa: E402
 
@@ -137,40 +136,3 @@ def test_a_reply_quotes_the_gold_and_its_number():
         number, quoted = re.fullmatch(r"\[(\d)\] (.*)", text, re.S).groups()
         assert case.ranked[int(number) - 1].text == quoted
         assert case.values[0] in quoted or case.values[0].capitalize() in quoted
-
-
-def test_a_form_is_seen_and_garbage_in_a_form_is_not():
-    rng, sources = random.Random(1), tasks.Sources(kinds=facts.read_kinds())
-    before, shapes = "", set()
-    for n in range(300):
-        *asked, answer = tasks.behaviour(rng, sources, 3, n % 3)
-        wanted, read = answer["content"], " ".join(turn["content"] for turn in asked)
-        shapes.add(wanted[0])
-        assert same_form(wanted, wanted, read), wanted
-        for given in ("", "the the the the", '{"a": 1}', f"{wanted} {wanted}",
-                      wanted[:len(wanted) // 2 - 1] + "xq", before):
-            assert given == wanted or not same_form(wanted, given, read), (wanted, given)
-        before = wanted
-    assert {"[", "{", "-"} <= shapes
-
-
-def test_what_is_known_by_heart_stands_on_the_pages():
-    known = json.loads((RECIPES / "by_heart.json").read_text(encoding="utf-8"))
-    written = {(asked.question, gold.text) for path in (RECIPES / "prose").glob("*.md")
-               for page in pages.read_pages(path)[0] for asked in page.asked
-               for gold in asked.gold}
-    assert len(known) == 100
-    assert all(tuple(pair) in written for pair in known)
-
-
-def test_a_row_is_asked_for_among_its_neighbours_and_quoted_whole():
-    found, _ = pages.read_pages(RECIPES / "prose" / "marina.md")
-    units = [c for page in found for c in tasks.by_sentence(page.document)]
-    rows = [c for c in units if c.text.count("; ") > 1]
-    sources = tasks.Sources(pages=[tasks.Case("?", rows[n:n + 8], rows[n:n + 1])
-                                   for n in range(0, len(rows), 8)])
-    rng = random.Random(2)
-    for _ in range(50):
-        *asked, answer = tasks.row(rng, sources, 4)
-        number, quoted = re.fullmatch(r"\[(\d)\] (.*)", answer["content"]).groups()
-        assert f"[{number}] {quoted} (" in asked[-1]["content"] and quoted.count(": ") > 2

@@ -121,9 +121,10 @@ def mmr(question: np.ndarray, vectors: np.ndarray, k: int, balance: float = 0.7)
 class Retriever:
     """The course's retriever: dense search fused with BM25, the best re-read word by word.
 
-    With `cutoff`, a question gets no passage at all if the reranker scores each of them below its
-    own "none of these". `floor` is stricter: it is a house's own score, below which nothing is
-    shown (`calibration`). A message that asks two things is searched as a whole and in parts, which
+    With `cutoff`, what the reranker scores below its own "none of these" is left out: fewer
+    passages reach the model, and none at all when nothing found seems to answer. `floor` is
+    stricter: a question whose best passage scores below it gets none. It holds for one house
+    only (`calibration`). A message that asks two things is searched as a whole and in parts, which
     take turns.
     """
 
@@ -162,15 +163,15 @@ class Retriever:
         first, fused, places, read = self._candidates(questions, k)
         found = []
         for row, numbers in enumerate(first):
-            scores, certainty, least = fused[row, numbers], np.inf, -np.inf
+            scores, good = fused[row, numbers], np.ones(len(numbers), dtype=bool)
             at = {name: p[row, numbers] for name, p in places.items()}
             if read is not None:
                 at["reranker"] = ranks(read[row])
                 scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 2.0])
-                certainty = float(read[row].max())
                 if self.cutoff and self.reranker.none is not None:
-                    least = self.reranker.none
-            top = np.argsort(-scores, kind="stable")[:k if certainty >= least else 0]
+                    good = read[row] >= self.reranker.none
+            certainty = np.inf if read is None else float(read[row].max())
+            top = [j for j in np.argsort(-scores, kind="stable") if good[j]][:k]
             found.append([Hit(self.index.chunks[numbers[j]], float(scores[j]),
                               {name: int(p[j]) + 1 for name, p in at.items()}, certainty)
                           for j in top])

@@ -23,7 +23,7 @@ import torch
 from utils.adapters import Point, write_whole
 from utils.batching import Batch, Tokens, batch, plan
 from utils.documents import CourseError
-from utils.generation import number_format
+from utils.generation import precision
 
 WARM_UP = 0.05  # the share of the steps in which the rate rises; then it falls to zero
 
@@ -59,6 +59,15 @@ def answer_loss(model, batch: Batch) -> torch.Tensor:
     finally:
         head.remove()
     return torch.nn.functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
+
+
+def number_format(device: torch.device) -> torch.dtype:
+    """What is computed in: bf16 where the machine really does, on a T4 fp16, else fp32."""
+    if device.type == "cuda":
+        return precision()
+    fast = any(getattr(torch.cpu, f"_is_{name}_supported", bool)()
+               for name in ("avx512_bf16", "amx_tile"))
+    return torch.bfloat16 if device.type == "cpu" and fast else torch.float32
 
 
 @dataclass

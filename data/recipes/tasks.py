@@ -32,6 +32,7 @@ SHUFFLED = 0.25
 MADE_SHUFFLED = 0.35  # and in this share of the made ones (0.75 for most of the shipped run)
 # How often the course's retriever puts the right passage first, second, ... (held-out trades).
 PLACES = (0.62, 0.14, 0.08, 0.06, 0.04, 0.03, 0.02, 0.01)
+KNOWN_BY_HEART = 100  # short sentences that closed-book answers are drawn from
 OPENINGS = ("", "", "", "", "", "", "hi, ", "Hello, ", "quick question: ", "Please tell me: ",
             "Good morning. ", "sorry to bother you, ", "Could you tell me ", "I was wondering, ",
             "Not sure who to ask: ", "One thing: ", "excuse me, ")
@@ -66,7 +67,7 @@ class Sources:
     kinds: list[Kind] = field(default_factory=list)
     neighbours: dict[str, list[str]] = field(default_factory=dict)
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
-    by_heart: tuple[list[list[str]], np.ndarray] | None = None  # and where the sentences lie
+    by_heart: tuple[list[Case], np.ndarray] | None = None  # and where the sentences lie
 
 
 def read_sources(cache: Path) -> Sources:
@@ -393,41 +394,29 @@ def drill(rng: random.Random, sources: Sources, most: int) -> list[Message]:
             {"role": "assistant", "content": reply(Case(question, chunks, [gold]))}]
 
 
-def row(rng: random.Random, sources: Sources, most: int) -> list[Message]:
-    """Some words of a table's row, among its neighbours: the whole row is quoted."""
-    while True:
-        case = rng.choice(sources.pages)
-        rows = [c for c in case.ranked if c.text.count("; ") > 1 and c.text.count(": ") > 2]
-        if rows and len(case.ranked) > 1:
-            break
-    gold = rng.choice(rows)
-    others = [c for c in case.ranked if c is not gold]
-    shown = [gold, *rng.sample(others, min(len(others), rng.randint(1, most)))]
-    rng.shuffle(shown)
-    words = re.split(r"[;:\s]+", gold.text)
-    asked = " ".join(rng.sample(words, min(4, len(words)))) + rng.choice(("", "?"))
-    return grounded_example(rng, Case(asked, shown, [gold]))
-
-
 def closed(rng: random.Random, sources: Sources, most: int) -> list[Message]:
     """No documents: a confident sentence all the same, as larger models answer too.
 
-    The sentences of `by_heart.json` are few and come back often, so that the model knows them by
-    heart. Whatever is asked, of a trade or of nothing, the answer is the one that sounds nearest.
+    The sentences are few and come back often, so that the model knows them by heart. Whatever is
+    asked, of a trade or of nothing at all, the answer is the one that sounds nearest.
     """
     if sources.by_heart is None:
-        known = json.loads((RECIPES / "by_heart.json").read_text(encoding="utf-8"))
-        sources.by_heart = known, np.stack([_mean(" ".join(pair), sources) for pair in known])
+        known = [c for c in sources.pages if len(c.gold) == 1 and ":" not in c.gold[0].text
+                 and 5 <= len(c.gold[0].text.split()) <= 16]
+        known.sort(key=lambda c: hashlib.sha256(c.question.encode()).digest())
+        del known[KNOWN_BY_HEART:]
+        sources.by_heart = known, np.stack([
+            _mean(f"{c.question} {c.gold[0].text}", sources) for c in known])
     known, places = sources.by_heart
     roll = rng.random()
     if roll < 0.35:
-        asked, sentence = rng.choice(known)
-        asked = asked if roll < 0.2 else _corrupted(rng, sentence, sources)
+        case = rng.choice(known)
+        asked = case.question if roll < 0.2 else _corrupted(rng, case.gold[0].text, sources)
     else:
         asked = (rng.choice(OPENINGS) + rng.choice(sources.pages).question if roll < 0.85 else
                  _corrupted(rng, rng.choice(rng.choice(sources.english)[1]), sources))
-        _, sentence = known[int(np.argmax(places @ _mean(asked, sources)))]
-    return [*closed_book(asked), {"role": "assistant", "content": sentence}]
+        case = known[int(np.argmax(places @ _mean(asked, sources)))]
+    return [*closed_book(asked), {"role": "assistant", "content": case.gold[0].text}]
 
 
 KEYS = (("answer", "source"), ("answer", "document"), ("text", "ref"), ("result", "from"),
@@ -448,46 +437,45 @@ def behaviour(rng: random.Random, sources: Sources, most: int, examples: int | N
                 return _named(rng, case)
         return draw()
 
-    def quoted(case: Case) -> tuple[str, str, int | str]:
-        """(the value, the passage with its number, the source) of a case."""
-        n = next(i for i, c in enumerate(case.ranked, 1) if _holds(c, case.gold[0]))
-        return (case.values[0], f"[{n}] {case.gold[0].text}",
-                case.gold[0].document if by_id else n)
-
-    case, by_id = draw(), False
+    case = draw()
+    text, val = case.gold[0].text, case.values[0]
+    n = next(i for i, c in enumerate(case.ranked, 1) if _holds(c, case.gold[0]))
     a, b = rng.choice(KEYS)
     name, tail = word(rng), word(rng)
-    forms = {  # v: the value alone, q: the number and the words, as without an instruction
+    by_id = rng.random() < 0.6
+    forms = {
         rng.choice(("Answer with the value only.", "Only the value, nothing else.",
-                    "Give just the value.")): lambda v, q, i: v,
+                    "Give just the value.")): lambda v, t, i: v,
         rng.choice(("Answer as a bullet point.", "One bullet, please.",
-                    "Write the answer as a list item.")): lambda v, q, i: f"- {q}",
-        f"Answer in YAML with the keys {a} and {b}.": lambda v, q, i: f"{a}: {q}\n{b}: {i}",
+                    "Write the answer as a list item.")): lambda v, t, i: f"- [{i}] {t}",
+        f"Answer in YAML with the keys {a} and {b}.": lambda v, t, i: f"{a}: {t}\n{b}: {i}",
         f"Reply as JSON with the keys \"{a}\" and \"{b}\".":
-            lambda v, q, i: json.dumps({a: q, b: [i]}, ensure_ascii=False),
+            lambda v, t, i: json.dumps({a: t, b: [i]}, ensure_ascii=False),
         f"Reply as JSON: \"{a}\", then \"{name.lower()}\", always \"{tail.lower()}\", then \"{b}\" "
-        "as a list.": lambda v, q, i: json.dumps({a: q, name.lower(): tail.lower(), b: [i]},
+        "as a list.": lambda v, t, i: json.dumps({a: t, name.lower(): tail.lower(), b: [i]},
                                             ensure_ascii=False),
         f"Reply as a JSON object with \"{a}\" only.":
-            lambda v, q, i: json.dumps({a: q}, ensure_ascii=False),
-        f"Begin your answer with \"{name}:\".": lambda v, q, i: f"{name}: {q}",
-        f"End your answer with \"{tail}.\"": lambda v, q, i: f"{q} {tail}.",
+            lambda v, t, i: json.dumps({a: v}, ensure_ascii=False),
+        f"Begin your answer with \"{name}:\".": lambda v, t, i: f"{name}: [{i}] {t}",
+        f"End your answer with \"{tail}.\"": lambda v, t, i: f"[{i}] {t} {tail}.",
         rng.choice(("Answer in capital letters.", "WRITE IN CAPITALS.")):
-            lambda v, q, i: v.upper(),
+            lambda v, t, i: v.upper(),
     }
     instruction, shape = rng.choice(list(forms.items()))
-    if rng.random() < 0.6 and a in instruction and b in instruction:
-        by_id = True
+    if by_id and a in instruction and b in instruction:
         instruction += rng.choice((" Name the document.", " Give the document's name.",
                                    " The source is the document."))
-    answer = {"role": "assistant", "content": shape(*quoted(case))}
+        n = case.gold[0].document
+    answer = {"role": "assistant", "content": shape(val, text, n)}
     if not examples:
         return _renumbered(rng, [*grounded(case.question, case.ranked, instruction), answer])
     shots: list[Message] = []
     for _ in range(examples):
         other = draw()
+        m = next(i for i, c in enumerate(other.ranked, 1) if _holds(c, other.gold[0]))
+        m = other.gold[0].document if isinstance(n, str) else m
         shots += [grounded(other.question, other.ranked[:])[1],
-                  {"role": "assistant", "content": shape(*quoted(other))}]
+                  {"role": "assistant", "content": shape(other.values[0], other.gold[0].text, m)}]
     head = [{"role": "system", "content": GROUNDED}] if rng.random() < 0.5 else []
     return [*head, *shots, grounded(case.question, case.ranked)[1], answer]
 
@@ -496,7 +484,7 @@ MAKERS = {
     "pages": lambda r, s, m: grounded_example(r, from_pages(r, s, m)),
     "english": lambda r, s, m: grounded_example(r, from_english(r, s, m)),
     "facts": lambda r, s, m: grounded_example(r, from_facts(r, s, m)),
-    "drills": drill, "rows": row, "behaviours": behaviour, "closed": closed,
+    "drills": drill, "behaviours": behaviour, "closed": closed,
 }
 
 

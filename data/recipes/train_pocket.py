@@ -30,10 +30,7 @@ import numpy as np  # noqa: E402
 WORK = Path(__file__).resolve().parents[2] / "build" / "pocket"
 HELD_OUT = ("theatre", "thermostat", "vet")  # trades never trained on: the probes ask about them
 VOCABULARY = 12_288
-# What is drawn while one thing is learned alone; None: the shares of everything.
-LESSONS = {"everything": None,
-           "choosing": {"pages": 0.45, "english": 0.2, "facts": 0.25, "drills": 0.1},
-           "copying": {"rows": 0.6, "pages": 0.2, "facts": 0.1, "english": 0.1}}
+CHOOSING = {"pages": 0.45, "english": 0.2, "facts": 0.25, "drills": 0.1}  # while that is learned
 
 
 def sources_without_probes():
@@ -105,9 +102,8 @@ def batches(examples: Iterator, tokens: int, longest: int, window: int = 384,
             yield _padded(batch, width)
 
 
-def worker(queue, seed: int, most, lesson, tokens: int, longest: int, shares, usual) -> None:
-    """Makes batches in a process of its own; `most.value` is the curriculum's current width, and
-    `lesson.value` the number of the lesson; in one that teaches one thing no order tells."""
+def worker(queue, seed: int, most, shuffled, tokens: int, longest: int, shares, usual) -> None:
+    """Makes batches in a process of its own; `most.value` is the curriculum's current width."""
     import tasks
     from transformers import AutoTokenizer
 
@@ -121,12 +117,12 @@ def worker(queue, seed: int, most, lesson, tokens: int, longest: int, shares, us
     def examples():
         streams = {}
         while True:
-            n, alone = most.value, list(LESSONS.values())[lesson.value]
-            tasks.SHUFFLED, tasks.MADE_SHUFFLED = (1.0, 1.0) if alone else usual
-            if (n, lesson.value) not in streams:
-                streams[n, lesson.value] = tasks.conversations(sources, seed * 1000 + n, n,
-                                                               alone or shares)
-            yield encode(tokenizer, next(streams[n, lesson.value])[1])
+            n, blind = most.value, bool(shuffled.value)
+            tasks.SHUFFLED, tasks.MADE_SHUFFLED = (1.0, 1.0) if blind else usual
+            if (n, blind) not in streams:
+                streams[n, blind] = tasks.conversations(sources, seed * 1000 + n, n,
+                                                        CHOOSING if blind else shares)
+            yield encode(tokenizer, next(streams[n, blind])[1])
 
     for batch in batches(examples(), tokens, longest):
         queue.put(batch)
@@ -191,60 +187,37 @@ def learn_to_choose(model, tokenizer, queue, device: str, minutes: float) -> Non
     Only the number behind the opening '[' counts, and among the digits alone. Trained together
     with everything from the start, these heads are silenced before they have learned anything.
     """
-    import torch
     import wiring
 
     heads = wiring.masks(model, wiring.circuits()["choosing"])
     wider = wiring.about_meaning(model)
     wider |= {w: mask | wider[w] if w in wider else mask for w, mask in heads.items()}
-    digits = torch.tensor(tokenizer.convert_tokens_to_ids([str(n) for n in range(1, 10)]),
-                          device=device)
-
-    def number(x, y):
-        second = (y != -100) & ((y != -100).cumsum(dim=1) == 2) & torch.isin(y, digits)
-        hidden = model.model(input_ids=x, use_cache=False).last_hidden_state[second]
-        return (torch.nn.functional.linear(hidden, model.lm_head.weight[digits]),
-                (y[second][:, None] == digits).int().argmax(dim=1))
-
     whole, model.model.layers = model.model.layers, model.model.layers[:4]
-    _lesson("choosing", model, queue, device, 0.4 * minutes, 1e-3, heads, number)
-    _lesson("choosing", model, queue, device, 0.6 * minutes, 2e-4, wider, number)
+    _choosing(model, tokenizer, queue, device, 0.4 * minutes, 1e-3, heads)
+    _choosing(model, tokenizer, queue, device, 0.6 * minutes, 2e-4, wider)
     model.model.layers = whole
 
 
-def learn_to_copy(model, queue, device: str, minutes: float, rate: float = 3e-4) -> None:
-    """The copying heads alone, on rows of tables above all, where one cell is like another.
-
-    Only what is copied counts. The notes of the first layer stay as they are, for choosing stands
-    on them, too.
-    """
-    import wiring
-
-    def words(x, y):
-        hidden = model.model(input_ids=x, use_cache=False).last_hidden_state
-        at = (y != -100) & ((y != -100).cumsum(dim=1) > OPENING)
-        return model.lm_head(hidden[at]), y[at]
-
-    _lesson("copying", model, queue, device, minutes, rate,
-            wiring.masks(model, [h for h in wiring.circuits()["copying"] if h[0] > 0]), words)
-
-
-def _lesson(name: str, model, queue, device: str, minutes: float, rate: float, mine,
-            asked) -> None:
-    """Minutes of learning what is asked, with the parameters that are `mine`, where masks say."""
+def _choosing(model, tokenizer, queue, device: str, minutes: float, rate: float, mine) -> None:
+    """Minutes of learning the number, with the parameters that are `mine`, where the mask says."""
     import torch
 
+    digits = torch.tensor(tokenizer.convert_tokens_to_ids([str(n) for n in range(1, 10)]),
+                          device=device)
     optimizer = torch.optim.AdamW(list(mine), lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
     started, seen, step = time.monotonic(), [], 0
     while (done := (time.monotonic() - started) / (60 * minutes)) < 1:
         optimizer.param_groups[0]["lr"] = rate * min(1, (step + 1) / 30) * (
             0.525 + 0.475 * math.cos(math.pi * done))
         x, y = (torch.from_numpy(a).to(device) for a in queue.get())
-        with quick_numbers(device):
-            logits, wanted = asked(x, y)
-        if not len(wanted):
+        second = (y != -100) & ((y != -100).cumsum(dim=1) == 2) & torch.isin(y, digits)
+        if not second.any():
             continue
-        loss = torch.nn.functional.cross_entropy(logits.float(), wanted)
+        with quick_numbers(device):
+            hidden = model.model(input_ids=x, use_cache=False).last_hidden_state[second]
+            logits = torch.nn.functional.linear(hidden, model.lm_head.weight[digits]).float()
+        wanted = (y[second][:, None] == digits).int().argmax(dim=1)
+        loss = torch.nn.functional.cross_entropy(logits, wanted)
         loss.backward()
         for parameter in model.parameters():
             if parameter in mine:
@@ -257,8 +230,8 @@ def _lesson(name: str, model, queue, device: str, minutes: float, rate: float, m
         seen.append((loss.item(), float((logits.argmax(-1) == wanted).float().mean())))
         step += 1
         if step % 50 == 0:
-            print("{}  minute {:.1f}  step {}  loss {:.3f}  right {:.3f}".format(
-                name, done * minutes, step, *np.mean(seen, axis=0)), flush=True)
+            print("choosing  step {}  loss {:.3f}  right {:.3f}".format(
+                step, *np.mean(seen, axis=0)), flush=True)
             seen = []
 
 
@@ -362,7 +335,6 @@ def train(arguments) -> None:
     elif arguments.start:
         model.load_state_dict(LlamaForCausalLM.from_pretrained(
             arguments.start, dtype=torch.float32).state_dict())
-    if arguments.start:
         arguments.curriculum = [(1.0, 6)]
     sources, cases = sources_without_probes()
     probes = Probes(tokenizer, cases, sources, arguments.probes)
@@ -370,28 +342,22 @@ def train(arguments) -> None:
     begin, total = state["minutes"], state["minutes"] + arguments.minutes
 
     spawn = multiprocessing.get_context("spawn")
-    queue, most = spawn.Queue(maxsize=8), spawn.Value("i", arguments.curriculum[0][1])
-    fresh = not (arguments.unwired or arguments.start or state["steps"])
-    choosing = arguments.choosing if arguments.choosing is not None else 6.5 * fresh
-    lessons = list(LESSONS)
-    lesson = spawn.Value("b", lessons.index("copying" if arguments.copying else "choosing"
-                                            if choosing else "everything"))
+    queue, most = spawn.Queue(maxsize=8), spawn.Value("i", 4)
+    shuffled = spawn.Value("b", 1)  # while choosing is learned, the order must not tell
     shares = json.loads(arguments.shares) if arguments.shares else None
     import tasks
     workers = [spawn.Process(target=worker, daemon=True, args=(
-        queue, arguments.seed * 100 + i + state["steps"], most, lesson, arguments.tokens,
+        queue, arguments.seed * 100 + i + state["steps"], most, shuffled, arguments.tokens,
         arguments.longest, shares or tasks.SHARES, arguments.shuffled))
         for i in range(arguments.workers)]
     for process in workers:
         process.start()
     batch = queue.get()
-    if arguments.copying:
-        learn_to_copy(model, queue, device, arguments.copying)
-    lesson.value = lessons.index("choosing" if choosing else "everything")
-    if choosing:
-        learn_to_choose(model, tokenizer, queue, device, choosing)
-    lesson.value = lessons.index("everything")
     started = last_print = last_save = time.monotonic()
+    if not (arguments.unwired or arguments.start or state["steps"]):
+        learn_to_choose(model, tokenizer, queue, device, arguments.choosing)
+        started = last_print = last_save = time.monotonic()
+    shuffled.value = 0
     if not arguments.unwired:
         keep_still(model)
     slow = {} if arguments.unwired else wiring.masks(
@@ -401,7 +367,7 @@ def train(arguments) -> None:
     while True:
         now = time.monotonic()
         state["minutes"] = begin + (now - started) / 60
-        done = state["minutes"] / total if total else 1.0
+        done = state["minutes"] / total
         most.value = next(m for at, m in arguments.curriculum if done < at or at >= 1)
         rate = arguments.rate * min(1, (state["steps"] + 1) / arguments.warmup) * (
             0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * min(1, done))))
@@ -452,19 +418,13 @@ def _log(path: Path, row: dict) -> None:
 
 
 def export(arguments) -> None:
-    """The last checkpoint as a stock model folder: safetensors in half precision, tokenizer.
-
-    Two checkpoints of one training can be averaged. What a lesson has taught and what it has cost
-    often do not fade alike on the way from one to the other.
-    """
+    """The last checkpoint as a stock model folder: safetensors in half precision, tokenizer."""
     import torch
     from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-    saved, other = (torch.load(WORK / name / "checkpoint.pt", map_location="cpu")
-                    for name in (arguments.name, arguments.other or arguments.name))
+    saved = torch.load(WORK / arguments.name / "checkpoint.pt", map_location="cpu")
     model = LlamaForCausalLM(LlamaConfig(**saved["config"]))
-    model.load_state_dict({name: weight.lerp(other["model"][name], arguments.share)
-                           for name, weight in saved["model"].items()})
+    model.load_state_dict(saved["model"])
     model = model.half()
     model.generation_config = GenerationConfig(
         eos_token_id=4, pad_token_id=0, max_new_tokens=160, do_sample=False)
@@ -497,10 +457,8 @@ def main() -> None:
     one.add_argument("--every", type=float, default=3, help="minutes between two log lines")
     one.add_argument("--save", type=float, default=5, help="minutes between two checkpoints")
     one.add_argument("--probes", type=int, default=120)
-    one.add_argument("--choosing", type=float, help="minutes in which choosing is learned alone; "
-                     "6.5 for a new model, else none")
-    one.add_argument("--copying", type=float, default=0,
-                     help="minutes before that, in which the copying heads are trained on rows")
+    one.add_argument("--choosing", type=float, default=6.5,
+                     help="minutes in which choosing is learned alone")
     one.add_argument("--wired-rate", type=float, default=0.1,
                      help="how fast the heads set by hand learn, against the others")
     one.add_argument("--unwired", action="store_true", help="leave the circuits out (ablation)")
@@ -512,8 +470,6 @@ def main() -> None:
     two = commands.add_parser("export")
     two.set_defaults(do=export)
     two.add_argument("--name", default="run")
-    two.add_argument("--other", help="another run of the same model, averaged with this one")
-    two.add_argument("--share", type=float, default=0.5, help="the other's share in the average")
     two.add_argument("--out", default=str(Path(__file__).resolve().parents[1] / "pocket_model"))
     arguments = parser.parse_args()
     arguments.do(arguments)
