@@ -15,6 +15,7 @@ sys.path.insert(0, str(RECIPES))
 import facts  # noqa: E402
 import pages  # noqa: E402
 import tasks  # noqa: E402
+from measure_pocket import same_form  # noqa: E402
 
 from utils.documents import load_documents  # noqa: E402
 
@@ -136,3 +137,18 @@ def test_a_reply_quotes_the_gold_and_its_number():
         number, quoted = re.fullmatch(r"\[(\d)\] (.*)", text, re.S).groups()
         assert case.ranked[int(number) - 1].text == quoted
         assert case.values[0] in quoted or case.values[0].capitalize() in quoted
+
+
+def test_a_form_is_seen_and_garbage_in_a_form_is_not():
+    rng, sources = random.Random(1), tasks.Sources(kinds=facts.read_kinds())
+    before, shapes = "", set()
+    for n in range(300):
+        *asked, answer = tasks.behaviour(rng, sources, 3, n % 3)
+        wanted, read = answer["content"], " ".join(turn["content"] for turn in asked)
+        shapes.add(wanted[0])
+        assert same_form(wanted, wanted, read), wanted
+        for given in ("", "the the the the", '{"a": 1}', f"{wanted} {wanted}",
+                      wanted[:len(wanted) // 2 - 1] + "xq", before):
+            assert given == wanted or not same_form(wanted, given, read), (wanted, given)
+        before = wanted
+    assert {"[", "{", "-"} <= shapes

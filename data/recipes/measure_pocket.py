@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import sys
 import time
 from dataclasses import replace
@@ -86,7 +87,7 @@ def generated(generator, count: int = 200) -> dict:
 
 
 def forms(generator, count: int = 160) -> dict:
-    """Output instructions and worked examples, right when the reply is the wanted one."""
+    """Output instructions and worked examples: has the reply the wanted form?"""
     rng, sources = random.Random(SEED), tasks.Sources(kinds=read_kinds())
     shares: dict[str, list[float]] = {"instructions": [], "two_examples": []}
     made = []
@@ -96,23 +97,43 @@ def forms(generator, count: int = 160) -> dict:
         made.append((kind, messages))
     texts = generator.replies([m[:-1] for _, m in made])
     for (kind, messages), text in zip(made, texts, strict=True):
-        shares[kind].append(float(_same_form(messages[-1]["content"], text)))
+        read = " ".join(m["content"] for m in messages[:-1])
+        shares[kind].append(float(same_form(messages[-1]["content"], text, read)))
     return {name: interval(values).as_dict() for name, values in shares.items()}
 
 
-def _same_form(wanted: str, given: str) -> bool:
-    """Same shape: JSON with the same keys, the same opening and closing, or the same words."""
-    if grading.house_json(wanted) is not None:
+def same_form(wanted: str, given: str, read: str) -> bool:
+    """Whether a reply has the wanted shape and is made of what the model has read.
+
+    Whether it quotes the *right* passage is not asked here, and other figures say it. But words
+    that nobody has written fit no form.
+    """
+    def there(text: object, most: int = 10_000) -> bool:
+        words = str(text).split()
+        whole = r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)"
+        return 0 < len(words) <= most and re.search(whole, read, re.IGNORECASE) is not None
+
+    house = grading.house_json(wanted)
+    if house is not None:
         known = grading.house_json(given)
-        return known is not None and set(known) == set(grading.house_json(wanted))
-    if wanted == given:
-        return True
-    for mark in ("- ", "[", wanted.split(":")[0] + ":"):
-        if wanted.startswith(mark):
-            return given.startswith(mark) and wanted.count("\n") == given.count("\n") and (
-                wanted.split()[-1].rstrip(".") == given.split()[-1].rstrip(".")
-                or wanted[-1:] == given[-1:])
-    return wanted.isupper() == given.isupper() and not given.startswith(("[", "{", "-"))
+        return known is not None and list(known) == list(house) and all(
+            isinstance(known[k], type(house[k])) and all(
+                there(v) for v in (known[k] if isinstance(known[k], list) else [known[k]]))
+            for k in house)
+    if "\n" in wanted:
+        rows = [(w.split(": ", 1), g.split(": ", 1)) for w, g in
+                zip(wanted.split("\n"), given.split("\n"), strict=False)]
+        return wanted.count("\n") == given.count("\n") and all(
+            len(g) == 2 and w[0] == g[0] and there(g[1]) for w, g in rows)
+    opening = re.match(r"(?:- |\w+: )?(?=\[)", wanted)
+    if opening:  # a quotation, with something before it or behind it
+        tail = wanted.split()[-1] if not opening[0] and not there(wanted) else ""
+        said = given.removeprefix(opening[0]).removesuffix(tail)
+        return (given.startswith(opening[0] + "[") and given.endswith(tail)
+                and "\n" not in given and there(said))
+    if given.startswith(("[", "{", "- ")) or not there(given, 2 * len(wanted.split()) + 4):
+        return False
+    return given.isupper() if wanted.isupper() and re.search("[A-Z]", wanted) else True
 
 
 def company(generator) -> dict:
