@@ -152,3 +152,12 @@ def test_a_form_is_seen_and_garbage_in_a_form_is_not():
             assert given == wanted or not same_form(wanted, given, read), (wanted, given)
         before = wanted
     assert {"[", "{", "-"} <= shapes
+
+
+def test_what_is_known_by_heart_stands_on_the_pages():
+    known = json.loads((RECIPES / "by_heart.json").read_text(encoding="utf-8"))
+    written = {(asked.question, gold.text) for path in (RECIPES / "prose").glob("*.md")
+               for page in pages.read_pages(path)[0] for asked in page.asked
+               for gold in asked.gold}
+    assert len(known) == 100
+    assert all(tuple(pair) in written for pair in known)

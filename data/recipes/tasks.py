@@ -32,7 +32,6 @@ SHUFFLED = 0.25
 MADE_SHUFFLED = 0.35  # and in this share of the made ones (0.75 for most of the shipped run)
 # How often the course's retriever puts the right passage first, second, ... (held-out trades).
 PLACES = (0.62, 0.14, 0.08, 0.06, 0.04, 0.03, 0.02, 0.01)
-KNOWN_BY_HEART = 100  # short sentences that closed-book answers are drawn from
 OPENINGS = ("", "", "", "", "", "", "hi, ", "Hello, ", "quick question: ", "Please tell me: ",
             "Good morning. ", "sorry to bother you, ", "Could you tell me ", "I was wondering, ",
             "Not sure who to ask: ", "One thing: ", "excuse me, ")
@@ -67,7 +66,7 @@ class Sources:
     kinds: list[Kind] = field(default_factory=list)
     neighbours: dict[str, list[str]] = field(default_factory=dict)
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
-    by_heart: tuple[list[Case], np.ndarray] | None = None  # and where the sentences lie
+    by_heart: tuple[list[list[str]], np.ndarray] | None = None  # and where the sentences lie
 
 
 def read_sources(cache: Path) -> Sources:
@@ -397,26 +396,22 @@ def drill(rng: random.Random, sources: Sources, most: int) -> list[Message]:
 def closed(rng: random.Random, sources: Sources, most: int) -> list[Message]:
     """No documents: a confident sentence all the same, as larger models answer too.
 
-    The sentences are few and come back often, so that the model knows them by heart. Whatever is
-    asked, of a trade or of nothing at all, the answer is the one that sounds nearest.
+    The sentences of `by_heart.json` are few and come back often, so that the model knows them by
+    heart. Whatever is asked, of a trade or of nothing, the answer is the one that sounds nearest.
     """
     if sources.by_heart is None:
-        known = [c for c in sources.pages if len(c.gold) == 1 and ":" not in c.gold[0].text
-                 and 5 <= len(c.gold[0].text.split()) <= 16]
-        known.sort(key=lambda c: hashlib.sha256(c.question.encode()).digest())
-        del known[KNOWN_BY_HEART:]
-        sources.by_heart = known, np.stack([
-            _mean(f"{c.question} {c.gold[0].text}", sources) for c in known])
+        known = json.loads((RECIPES / "by_heart.json").read_text(encoding="utf-8"))
+        sources.by_heart = known, np.stack([_mean(" ".join(pair), sources) for pair in known])
     known, places = sources.by_heart
     roll = rng.random()
     if roll < 0.35:
-        case = rng.choice(known)
-        asked = case.question if roll < 0.2 else _corrupted(rng, case.gold[0].text, sources)
+        asked, sentence = rng.choice(known)
+        asked = asked if roll < 0.2 else _corrupted(rng, sentence, sources)
     else:
         asked = (rng.choice(OPENINGS) + rng.choice(sources.pages).question if roll < 0.85 else
                  _corrupted(rng, rng.choice(rng.choice(sources.english)[1]), sources))
-        case = known[int(np.argmax(places @ _mean(asked, sources)))]
-    return [*closed_book(asked), {"role": "assistant", "content": case.gold[0].text}]
+        _, sentence = known[int(np.argmax(places @ _mean(asked, sources)))]
+    return [*closed_book(asked), {"role": "assistant", "content": sentence}]
 
 
 KEYS = (("answer", "source"), ("answer", "document"), ("text", "ref"), ("result", "from"),
