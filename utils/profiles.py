@@ -18,6 +18,7 @@ from utils.documents import CourseError
 
 ROOT = Path(__file__).resolve().parents[1]
 POCKET_MODEL = ROOT / "data" / "pocket_model"
+WHEEL_MODEL = ROOT / "build" / "models" / "smollm2-135m-instruct"  # made by `fetch`
 OFFLINE_EMBEDDER = ROOT / "data" / "embedder"  # adapters for all-MiniLM-L6-v2: to search with,
 OFFLINE_RERANKER = ROOT / "data" / "reranker"  # and to read again what was found
 EMBEDDER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -54,6 +55,9 @@ class Profile:
                 return (f"{absent[0]} is not stored here and the model hub is out of reach. Go "
                         "online once, or use COURSE_PROFILE=embedded.")
         elif not (Path(self.generator) / "config.json").is_file():
+            if self.generator == str(WHEEL_MODEL):
+                return ("its model is not here yet. Bring it by pip, 93 MB, with: python3 -m utils "
+                        "fetch; or use COURSE_PROFILE=embedded.")
             return (f"the pocket model is missing from {self.generator}. Restore it with: "
                     "git checkout data/pocket_model")
         return None
@@ -62,6 +66,8 @@ class Profile:
 PROFILES = {p.name: p for p in (
     Profile("embedded", "any CPU, offline", str(POCKET_MODEL), None, None,
             gpu=False, needs_hub=False),
+    Profile("wheel", "any CPU, once pip has brought it", str(WHEEL_MODEL), None, None,
+            gpu=False, needs_hub=False, batch=8),
     Profile("cpu", "a laptop with internet", "Qwen/Qwen3-0.6B", EMBEDDER_HUB_ID, None,
             gpu=False, needs_hub=True, batch=4),
     Profile("t4", "free Colab", "Qwen/Qwen3-1.7B", "BAAI/bge-small-en-v1.5",
