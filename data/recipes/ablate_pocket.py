@@ -1,10 +1,11 @@
 """Leaves out one ingredient of the pocket model's text at a time, and shows what falls.
 
-    python data/recipes/ablate_pocket.py [--minutes 5]      # after train_pocket.py prepare
+    python data/recipes/ablate_pocket.py [--minutes 5] [--at-once 2]   # after `prepare`
 
 Every training starts from the same state, in which only choosing was learned, and lasts as long.
-The figures are the shares of held-out answers that are right to the last token; they go to
-`ablation.csv`. A few minutes show what an ingredient teaches first, not its worth in the end.
+With `--at-once` so many run side by side, one core each. The figures are the shares of held-out
+answers that are right to the last token; they go to `ablation.csv`. A few minutes show what an
+ingredient teaches first, not its worth in the end.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -38,14 +40,15 @@ def trained(name: str, *flags: str) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--threads", default="2")
+    parser.add_argument("--at-once", type=int, default=1)
     arguments = parser.parse_args()
-    common = ("--threads", arguments.threads, "--longest", "512")
+    common = ("--threads", str(max(1, 2 // arguments.at_once)), "--longest", "512")
     start = WORK / START / "checkpoint.pt"
     if not start.exists():
-        trained(START, "--minutes", "0.05", *common)
-    rows = []
-    for left_out in (None, *SHARES):
+        trained(START, "--minutes", "0.05", "--threads", "2", "--longest", "512")
+
+    def without(left_out: str | None) -> dict[str, str]:
+        """The figures of a training that had everything else."""
         name = f"ablation-{left_out or 'none'}"
         shutil.rmtree(WORK / name, ignore_errors=True)
         (WORK / name).mkdir(parents=True)
@@ -53,14 +56,19 @@ def main() -> None:
         shares = {task: share for task, share in SHARES.items() if task != left_out}
         last = trained(name, "--resume", "--minutes", str(arguments.minutes), "--warmup", "20",
                        "--every", "60", "--shares", json.dumps(shares), *common)
-        rows.append({"left_out": left_out or "nothing", "tokens": last["tokens"],
-                     **{p: f"{float(last[p]):.2f}" for p in PROBES},
-                     **{f"{p}_start": f"{float(last[f'{p}_start']):.2f}" for p in PROBES}})
-        with (HERE / "ablation.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        print(rows[-1], flush=True)
+        return {"left_out": left_out or "nothing", "tokens": last["tokens"],
+                **{p: f"{float(last[p]):.2f}" for p in PROBES},
+                **{f"{p}_start": f"{float(last[f'{p}_start']):.2f}" for p in PROBES}}
+
+    rows: list[dict[str, str]] = []
+    with ThreadPoolExecutor(arguments.at_once) as side_by_side:
+        for row in side_by_side.map(without, (None, *SHARES)):
+            rows.append(row)
+            with (HERE / "ablation.csv").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+                writer.writeheader()
+                writer.writerows(rows)
+            print(row, flush=True)
 
 
 if __name__ == "__main__":
