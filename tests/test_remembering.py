@@ -48,31 +48,6 @@ def test_the_second_time_nothing_is_searched(retriever, tmp_path):
     assert second.asked == []
 
 
-def test_words_that_were_read_are_not_read_again(retriever, tmp_path, monkeypatch):
-    reader = retriever.reranker
-    monkeypatch.setattr(reader, "_read", {})
-    hits = Remembered(retriever, tmp_path / "hits.json").search_many(ASKED)
-    known, kept = dict(reader._read), tmp_path / "hits-words.npz"
-    assert known and kept.is_file() and len(list(tmp_path.iterdir())) == 2
-    reader._read.clear()
-    again = Remembered(retriever, tmp_path / "hits.json")
-    assert {t: r.tolist() for t, r in reader._read.items()} == {
-        t: r.tolist() for t, r in known.items()}
-    new = "is bread free"
-    assert again.search_many([*ASKED, new])[:2] == hits
-    for damage in (b"", b"PK", kept.read_bytes()[:-400]):
-        kept.write_bytes(damage)
-        reader._read.clear()
-        Remembered(retriever, tmp_path / "hits.json")
-        assert reader._read == {}
-    reader._read.update(known)
-    reader.keep(kept)
-    reader._read.clear()
-    monkeypatch.setattr(reader, "name", "another")
-    Remembered(retriever, tmp_path / "hits.json")
-    assert reader._read == {}, "another reader's vectors say nothing"
-
-
 def test_fewer_hits_are_the_first_of_those_remembered(retriever):
     first = Counting(retriever)
     memory = Remembered(first)

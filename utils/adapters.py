@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from utils.documents import CourseError
-from utils.generation import Generator, number_format
+from utils.generation import Generator
 
 WEIGHTS, CONFIG, FACTS = "adapter_model.safetensors", "adapter_config.json", "training.json"
 SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads",
@@ -75,27 +75,6 @@ def merged(generator: Generator) -> Generator:
         raise CourseError("An adapter merged into 4-bit weights answers otherwise than before. "
                           "Load the model without load_in_4bit to merge.")
     return replace(generator, model=copy.deepcopy(generator.model).merge_and_unload())
-
-
-def quick(generator: Generator) -> Generator:
-    """A generator for trials: the adapter folded in, computed in what this CPU is quick in.
-
-    In fewer digits a reply may differ by a word where two were about equally likely; what goes on
-    the scoreboard is computed in full. On a GPU, and on a CPU without bf16, nothing changes.
-    """
-    import torch
-
-    kind = number_format(generator.model.device)
-    if generator.model.device.type != "cpu" or kind == torch.float32:
-        return generator
-    folded = hasattr(generator.model, "merge_and_unload")
-    model = merged(generator).model if folded else copy.deepcopy(generator.model)
-    for layer in model.modules():
-        if isinstance(layer, torch.nn.Linear):
-            for name, weight in list(layer.named_parameters(recurse=False)):
-                setattr(layer, name, torch.nn.Parameter(weight.to(kind), requires_grad=False))
-    model.forward = torch.autocast("cpu", kind)(model.forward)
-    return replace(generator, model=model)
 
 
 def bare(model):

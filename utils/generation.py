@@ -257,17 +257,6 @@ def precision():
     return torch.bfloat16 if real else torch.float16
 
 
-def number_format(device):
-    """What is trained in: bf16 where the machine really computes in it, on a T4 fp16, else fp32."""
-    import torch
-
-    if device.type == "cuda":
-        return precision()
-    fast = any(getattr(torch.cpu, f"_is_{name}_supported", bool)()
-               for name in ("avx512_bf16", "amx_tile"))
-    return torch.bfloat16 if device.type == "cpu" and fast else torch.float32
-
-
 def four_bits():
     """NF4 as in QLoRA: the weights in 4 bits, the computing in `precision()`."""
     import torch

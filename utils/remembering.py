@@ -2,8 +2,7 @@
 
 Five notebooks ask the same exam of the same documents. What is compared there is what comes after
 the search, so the search need not be done again: the hits are kept on disk, under a fingerprint of
-everything they hang on. With another document, model or setting they are not used. The vectors of
-the words that a reranker has read are kept beside them, for new questions about the same texts.
+everything they hang on. With another document, model or setting they are not used.
 """
 
 from __future__ import annotations
@@ -16,10 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.reranking import LateInteraction
 from utils.retrieval import Hit, Retriever
 
-VERSION = 1  # one more whenever the same settings find something else
 DEEP = 12  # hits are kept to this rank: who wants fewer gets the first of them
 
 
@@ -43,11 +40,6 @@ class Remembered:
         self.known: dict[str, list[Hit]] = {}
         if self.file and self.file.is_file():
             self.known = self._stored()
-        reader = retriever.reranker
-        self.reader = reader if isinstance(reader, LateInteraction) else None
-        self.words = self.file and self.file.with_name(f"{self.file.stem}-words.npz")
-        if self.reader and self.words and self.words.is_file():
-            self.reader.recall(self.words)
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
         """The best k chunks for one question; an answer to a new one is not written to the disk."""
@@ -66,12 +58,9 @@ class Remembered:
             return self.retriever.search_many(questions, k, floor)
         new = [q for q in dict.fromkeys(questions) if q not in self.known]
         if new:
-            read = self.reader.texts_read if self.reader else 0
             found = self.retriever.search_many(new, DEEP, floor=0)
             self.known |= zip(new, found, strict=True)
             self._keep()
-            if self.reader and self.words and self.reader.texts_read > read:
-                self.reader.keep(self.words)
         return [self.retriever.enough(self.known[q][:k], floor) for q in questions]
 
     def _stored(self) -> dict[str, list[Hit]]:
@@ -104,8 +93,8 @@ class Remembered:
 def fingerprint(retriever: Retriever) -> str:
     """Equal for two retrievers that find the same."""
     index, reader = retriever.index, retriever.reranker
-    about = [VERSION, index.embedder, index.chunker, sorted(index.checksums.items()),
-             len(index.chunks), retriever.k, retriever.reread, retriever.cutoff, retriever.in_parts,
+    about = [index.embedder, index.chunker, sorted(index.checksums.items()), len(index.chunks),
+             retriever.k, retriever.reread, retriever.cutoff, retriever.in_parts,
              type(reader).__name__,
              getattr(reader, "none", None), _weights(reader)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()

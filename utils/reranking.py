@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -50,35 +47,6 @@ class LateInteraction:
         return [np.array([float((asked.float() @ self._read[t].float().T).max(dim=1).values.mean())
                           for t in group])
                 for asked, group in zip(rows, texts, strict=False)]
-
-    def keep(self, file: Path) -> None:
-        """Writes the vectors of all texts it has read, in one piece; where that fails, none."""
-        texts = list(self._read)
-        temporary = file.with_name(f"{file.name}.{os.getpid()}")
-        about = json.dumps({"reader": self.name, "texts": texts}).encode()
-        with suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as out:
-                np.savez(out, about=np.frombuffer(about, dtype="uint8"),
-                         lengths=[len(self._read[t]) for t in texts],
-                         rows=np.concatenate([self._read[t].cpu().numpy() for t in texts]))
-            temporary.replace(file)
-
-    def recall(self, file: Path) -> None:
-        """Takes up what another process has read and kept; a damaged file is none."""
-        import torch
-
-        with suppress(OSError, EOFError, ValueError, KeyError, BadZipFile), np.load(file) as kept:
-            about = json.loads(kept["about"].tobytes())
-            if about["reader"] == self.name:
-                rows = torch.from_numpy(kept["rows"]).to(self.model.device)
-                parts = rows.split(kept["lengths"].tolist())
-                self._read |= zip(about["texts"], parts, strict=True)
-
-    @property
-    def texts_read(self) -> int:
-        """How many texts' vectors it holds."""
-        return len(self._read)
 
     def _words(self, texts: list[str]) -> list:
         """A unit vector for every word piece, in half precision."""

@@ -23,17 +23,14 @@ import torch
 from utils.adapters import Point, write_whole
 from utils.batching import Batch, Tokens, batch, plan
 from utils.documents import CourseError
-from utils.generation import number_format
+from utils.generation import precision
 
 WARM_UP = 0.05  # the share of the steps in which the rate rises; then it falls to zero
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How an adapter is trained. `targets` are "all-linear" or the names of layers.
-
-    `weights` are pairs of a field of replies in JSON and how often its value counts in the loss.
-    """
+    """How an adapter is trained. `targets` are "all-linear" or the names of layers."""
 
     rank: int = 16
     alpha: int = 32
@@ -43,15 +40,11 @@ class Settings:
     tokens_per_batch: int = 2048
     seed: int = 0
     looks: int = 8  # how many times the validation loss is taken
-    weights: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("rank", "alpha", "rate", "epochs", "tokens_per_batch", "looks"):
             if not getattr(self, name) > 0:
                 raise CourseError(f"Settings({name}={getattr(self, name)}) must be above 0.")
-        for name, times in self.weights:
-            if times < 1:
-                raise CourseError(f"The weight of the field '{name}' is {times}; give 1 or more.")
         if isinstance(self.targets, str) and self.targets != "all-linear":
             raise CourseError(f"targets='{self.targets}' must be 'all-linear' or a tuple of names "
                               "such as ('q_proj', 'v_proj').")
@@ -66,6 +59,15 @@ def answer_loss(model, batch: Batch) -> torch.Tensor:
     finally:
         head.remove()
     return torch.nn.functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
+
+
+def number_format(device: torch.device) -> torch.dtype:
+    """What is computed in: bf16 where the machine really does, on a T4 fp16, else fp32."""
+    if device.type == "cuda":
+        return precision()
+    fast = any(getattr(torch.cpu, f"_is_{name}_supported", bool)()
+               for name in ("avx512_bf16", "amx_tile"))
+    return torch.bfloat16 if device.type == "cpu" and fast else torch.float32
 
 
 @dataclass
@@ -105,7 +107,7 @@ class Run:
         for part in self.optimizer.param_groups:
             part["lr"] = self.settings.rate * self._share_of_rate()
         loss = self._summed(group, self._learn)
-        tokens = sum(t.learned for t in group)
+        tokens = sum(len(t.ids) - t.answer for t in group)
         if not math.isfinite(loss):
             raise CourseError(f"The loss is no number any more at step {self.step + 1}. Lower the "
                               f"rate (now {self.settings.rate:g}) and train again.")
@@ -138,7 +140,7 @@ class Run:
         loss = sum(self._summed([self.held_out[i] for i in group], self._measure)
                    for group in plan([len(t.ids) for t in self.held_out],
                                      self.settings.tokens_per_batch, 0, 0) if self.held_out)
-        tokens = sum(t.learned for t in self.held_out)
+        tokens = sum(len(t.ids) - t.answer for t in self.held_out)
         return loss / tokens if tokens else None
 
     def keep(self, path: Path, made_from: dict) -> None:
@@ -186,7 +188,7 @@ class Run:
 
     def _summed(self, group: list[Tokens], compute: Callable) -> float:
         """The group's summed loss; out of memory, the group is halved until it fits."""
-        tokens = sum(t.learned for t in group)
+        tokens = sum(len(t.ids) - t.answer for t in group)
         while True:
             parts = [part for part in np.array_split(np.arange(len(group)), self.pieces)
                      if len(part)]
