@@ -62,7 +62,8 @@ def ask(words: list[str]) -> int:
     else:
         hits = assistant.retriever.search(question) if assistant.retriever else []
         text = ""
-        for piece in assistant.generator.stream(assistant.messages(question, hits)):
+        for piece in assistant.generator.stream(assistant.messages(question, hits),
+                                                passages=[h.chunk for h in hits]):
             print(piece, end="", flush=True)
             text += piece
         print()

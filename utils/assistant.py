@@ -112,8 +112,10 @@ class Assistant:
         asked = [[self.messages(text, [hits[n] for n in numbers]) for text, numbers in some]
                  for some, hits in zip(pieces, found, strict=True)]
         start = time.perf_counter()
-        said = iter(self.generator.replies([m for group in asked for m in group],
-                                           self.max_new_tokens, progress))
+        said = iter(self.generator.replies(
+            [m for group in asked for m in group], self.max_new_tokens, progress,
+            [[hits[n].chunk for n in numbers] for some, hits in zip(pieces, found, strict=True)
+             for _, numbers in some]))
         wrote = (time.perf_counter() - start) / max(1, len(questions))
         seconds = {"retrieval": looked, "generation": wrote}
         texts = [_together([(next(said), numbers) for _, numbers in some]) for some in pieces]

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from utils.chunking import Chunk
 from utils.documents import CourseError
 from utils.embedding import not_loaded
-from utils.guessing import Guesses, agreeing
+from utils.guessing import Guesses
 from utils.profiles import Profile
 from utils.prompts import Message
+from utils.quoting import Quotation, sayable
 
 SHARED = 48  # tokens: a shorter common opening is not worth a reading of its own
 
@@ -32,13 +34,16 @@ class Generator:
     tokenizer: object
     batch: int = 16
     longest: int = 1536
+    quotes_whole: bool = False  # a passage's sentence that it has begun is said to its end
 
-    def reply(self, messages: Sequence[Message], max_new_tokens: int = 160) -> str:
-        """One reply."""
-        return self.replies([messages], max_new_tokens)[0]
+    def reply(self, messages: Sequence[Message], max_new_tokens: int = 160,
+              passages: Sequence[Chunk] = ()) -> str:
+        """One reply; `passages` are those that the messages show."""
+        return self.replies([messages], max_new_tokens, passages=[passages])[0]
 
     def replies(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int = 160,
-                progress: bool = False) -> list[str]:
+                progress: bool = False, passages: Sequence[Sequence[Chunk]] | None = None
+                ) -> list[str]:
         """One reply a conversation, in their order; generated in batches of like length."""
         import torch
 
@@ -54,22 +59,26 @@ class Generator:
         for batch in batches:
             with torch.inference_mode():
                 said = self._greedy(self._opened([prompts[i] for i in batch]), max_new_tokens,
-                                    heard)
+                                    heard, [self._quotation(passages[i] if passages else ())
+                                            for i in batch])
             texts = self.tokenizer.batch_decode(said, skip_special_tokens=True)
             for i, text in zip(batch, texts, strict=True):
                 found[i] = _without_thinking(text)
         return found
 
-    def stream(self, messages: Sequence[Message], max_new_tokens: int = 160) -> Iterator[str]:
+    def stream(self, messages: Sequence[Message], max_new_tokens: int = 160,
+               passages: Sequence[Chunk] = ()) -> Iterator[str]:
         """The reply piece by piece, as it is made."""
-        from transformers import TextIteratorStreamer
+        from transformers import LogitsProcessorList, TextIteratorStreamer
 
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
         inputs = self.tokenizer(self._fitted(messages, max_new_tokens), return_tensors="pt",
                                 truncation=True, max_length=self.longest - max_new_tokens,
                                 add_special_tokens=False, return_token_type_ids=False)
         settings = {**inputs.to(self.model.device), "max_new_tokens": max_new_tokens,
-                    "do_sample": False, "streamer": streamer, "pad_token_id": self._pad()}
+                    "do_sample": False, "streamer": streamer, "pad_token_id": self._pad(),
+                    "logits_processor": LogitsProcessorList(
+                        [self._quotation(passages).hold(inputs["input_ids"].shape[1])])}
         failures: list[Exception] = []
 
         def write() -> None:
@@ -117,7 +126,12 @@ class Generator:
             inputs["past_key_values"] = read.past_key_values
         return inputs
 
-    def _greedy(self, inputs: dict, most: int, heard: Guesses) -> list[list[int]]:
+    def _quotation(self, passages: Sequence[Chunk]) -> Quotation:
+        """What a reply over these passages must go on with, once begun."""
+        return Quotation(sayable(passages, self._ids) if self.quotes_whole else ())
+
+    def _greedy(self, inputs: dict, most: int, heard: Guesses,
+                quotations: Sequence[Quotation]) -> list[list[int]]:
         """The likeliest token, then the next: what `generate` says, in fewer steps.
 
         A reply that quotes can be guessed: what followed the same words before follows again. All
@@ -143,11 +157,11 @@ class Generator:
             cache, best = out.past_key_values, out.logits.argmax(dim=-1).tolist()
             steps, going = [], []
             for n, row in enumerate(rows):
-                right = agreeing(guessed[row], best[n])
-                more = self._until_end(best[n][:right + 1], most - len(said[row]))
+                chosen = quotations[row].chosen(best[n], out.logits[n], guessed[row])
+                more = self._until_end(chosen, most - len(said[row]))
                 said[row] += more[0]
                 guesses[row].read(more[0])
-                steps.append(right)
+                steps.append(len(chosen) - 1)
                 if not more[1]:
                     going.append(n)
             if not going:
@@ -158,11 +172,12 @@ class Generator:
                 mask = torch.cat([mask[:, :-width], mask[:, -width:] * kept], dim=1)
             last = places[:, -1 - width] + torch.tensor(steps, device=device)
             if len(going) < len(rows):
-                chosen = torch.tensor(going, device=device)
-                rows, mask, last = [rows[n] for n in going], mask[chosen], last[chosen]
-                cache.batch_select_indices(chosen)
+                left = torch.tensor(going, device=device)
+                rows, mask, last = [rows[n] for n in going], mask[left], last[left]
+                cache.batch_select_indices(left)
             for row in rows:
-                guessed[row] = guesses[row].next(most - len(said[row]) - 1)
+                guessed[row] = guesses[row].next(most - len(said[row]) - 1,
+                                                 quotations[row].rest())
             width = max(len(guessed[row]) for row in rows)
             padded = [[said[row][-1], *guessed[row], *[self._pad()] * (width - len(guessed[row]))]
                       for row in rows]
@@ -246,7 +261,7 @@ def load_generator(profile: Profile, threads: int | None = None) -> Generator:
                           "asked in turns. Choose one trained for chat ('Instruct').")
     model.generation_config.temperature = model.generation_config.top_p = None
     model.generation_config.top_k = model.generation_config.repetition_penalty = None
-    return Generator(model, tokenizer, profile.batch, profile.longest)
+    return Generator(model, tokenizer, profile.batch, profile.longest, profile.quotes_whole)
 
 
 def precision():

@@ -35,9 +35,9 @@ class Guesses:
                     at = len(self.tokens) - 1
                     self.after[tuple(self.tokens[at - size:at])] = at
 
-    def next(self, most: int) -> list[int]:
-        """Up to so many tokens that may follow."""
-        return self.following(self.tokens, most) or (
+    def next(self, most: int, sure: Sequence[int] = ()) -> list[int]:
+        """Up to so many tokens that may follow; those that are sure to, if any are."""
+        return list(sure[:max(0, min(most, GUESSED))]) or self.following(self.tokens, most) or (
             self.heard.following(self.tokens, most) if self.heard else [])
 
     def following(self, tokens: Sequence[int], most: int) -> list[int]:
@@ -46,9 +46,3 @@ class Guesses:
             if at is not None:
                 return self.tokens[at:at + max(0, min(most, GUESSED))]
         return []
-
-
-def agreeing(guessed: Sequence[int], said: Sequence[int]) -> int:
-    """How many of the guessed tokens the model would have said."""
-    return next((n for n, (a, b) in enumerate(zip(guessed, said, strict=False)) if a != b),
-                len(guessed))

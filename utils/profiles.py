@@ -38,6 +38,7 @@ class Profile:
     load_in_4bit: bool = False
     batch: int = 16
     longest: int = 1536
+    quotes_whole: bool = False  # its model must be held to a quotation that it has begun
 
     def why_not(self) -> str | None:
         """Why this machine cannot use the profile, with the remedy; None if it can."""
@@ -65,7 +66,7 @@ class Profile:
 
 PROFILES = {p.name: p for p in (
     Profile("embedded", "any CPU, offline", str(POCKET_MODEL), None, None,
-            gpu=False, needs_hub=False),
+            gpu=False, needs_hub=False, quotes_whole=True),
     Profile("wheel", "any CPU, once pip has brought it", str(WHEEL_MODEL), None, None,
             gpu=False, needs_hub=False, batch=8),
     Profile("cpu", "a laptop with internet", "Qwen/Qwen3-0.6B", EMBEDDER_HUB_ID, None,

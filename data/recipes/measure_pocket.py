@@ -68,8 +68,10 @@ def _gold_among_random(rng, generator, documents, questions) -> list[dict]:
         if gold:
             shown = [gold, *rng.sample([u for u in units if u != gold], 3)]
             rng.shuffle(shown)
-            asked.append((q, shown.index(gold) + 1, grounded(q.question, shown)))
-    for (q, n, _), text in zip(asked, generator.replies([m for *_, m in asked]), strict=True):
+            asked.append((q, shown.index(gold) + 1, shown))
+    texts = generator.replies([grounded(q.question, shown) for q, _, shown in asked],
+                              passages=[shown for *_, shown in asked])
+    for (q, n, _), text in zip(asked, texts, strict=True):
         rows.append({"id": q.id, "kind": q.kind, "grades": {
             "facts": float(grading.facts(text, q.answers)),
             "cites": float(grading.cited_numbers(text) == [n])}})
@@ -80,7 +82,8 @@ def generated(generator, count: int = 200) -> dict:
     """The value and the number, for a fact among three of the same kind."""
     rng, sources = random.Random(SEED), tasks.Sources(kinds=read_kinds())
     cases = [tasks.from_facts(rng, sources, 4, 4) for _ in range(count)]
-    texts = generator.replies([grounded(c.question, c.ranked) for c in cases])
+    texts = generator.replies([grounded(c.question, c.ranked) for c in cases],
+                              passages=[c.ranked for c in cases])
     right = [float(c.values[0].lower() in t.lower() and grading.cited_numbers(t) ==
                    [c.ranked.index(c.gold[0]) + 1]) for c, t in zip(cases, texts, strict=True)]
     return {"value_and_number": interval(right).as_dict()}

@@ -1,0 +1,108 @@
+"""A quotation that was begun is said to its end; everything else stays the model's own."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from utils import guessing
+from utils.chunking import Chunk
+from utils.generation import Generator, load_generator
+from utils.profiles import PROFILES, choose
+from utils.prompts import closed_book, grounded
+from utils.quoting import BEGUN, NAMED, Quotation, Sayable, sayable
+
+ROW = "Pack: Volta 310; Type code: VT-310S; Capacity: 6.5 Ah; Weight: 2.1 kg; Mounting: rear rack"
+SHELF = [Chunk("packs", "Packs", ("Batteries",), 0, len(ROW), ROW),
+         Chunk("cafe", "Café", (), 0, 62, "Dogs are welcome on the terrace (leads on). Cats are "
+                                          "not, sorry.")]
+ASKED = ["VT-310S how many Ah", "May I bring my dog to the terrace?"]
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return load_generator(choose("embedded"))
+
+
+def following(*sentences, begun=BEGUN) -> Quotation:
+    return Quotation([Sayable(tuple(s), begun) for s in sentences])
+
+
+def test_a_reply_is_free_until_a_sentence_has_begun_and_after_its_end():
+    reply = following([1, 2, 3, 4, 5, 6])
+    for token, ways in ((9, set()), (1, set()), (2, set()), (3, set()), (4, {5}), (5, {6}),
+                        (6, set()), (1, set())):
+        reply.read([token])
+        assert reply.ways_on() == ways, token
+
+
+def test_what_begins_like_two_sentences_may_become_either():
+    reply = following([1, 2, 3, 4, 5], [1, 2, 3, 4, 6, 7], [1, 2, 9, 9, 9])
+    reply.read([1, 2, 3, 4])
+    assert reply.ways_on() == {5, 6} and reply.rest() == ()
+    reply.read([6])
+    assert reply.ways_on() == {7} and reply.rest() == (7,)
+
+
+def test_a_sentence_that_another_goes_on_from_may_end_there():
+    reply = following([1, 2, 3, 4], [1, 2, 3, 4, 5])
+    reply.read([1, 2, 3, 4])
+    assert reply.ways_on() == set()
+
+
+def test_what_was_begun_longest_ago_leads_and_a_place_named_twice_is_kept():
+    reply = following([1, 2, 3, 4, 5, 2, 3, 4, 6], [2, 3, 4, 7, 8], begun=3)
+    reply.read([1, 2, 3, 4, 5, 2, 3, 4])
+    assert reply.ways_on() == {6}  # and not 5 or 7, which followed the same words elsewhere
+
+
+def test_of_the_words_that_may_follow_the_likeliest_is_said():
+    reply, logits = following([1, 2, 3, 4, 5], [1, 2, 3, 4, 6]), torch.zeros(3, 10)
+    logits[1, 6] = 1.0
+    # the model would say 4, then 9 and 9
+    assert reply.chosen([4, 9, 9], logits, [4, 6]) == [4, 9]  # nothing has begun: its own words
+    reply = following([1, 2, 3, 4, 5], [1, 2, 3, 4, 6])
+    reply.read([1, 2, 3])
+    assert reply.chosen([4, 9, 9], logits, [4, 6]) == [4, 6, 9]
+    reply = following([1, 2, 3, 4, 5], [1, 2, 3, 4, 6])
+    reply.read([1, 2, 3])
+    assert reply.chosen([4, 9, 9], logits, [4, 5]) == [4, 6]  # a wrong guess ends the step
+
+
+def test_sentences_and_names_are_sayable_and_short_ones_are_not_held(generator):
+    words = [(generator.tokenizer.decode(s.tokens), s.begun) for s in sayable(
+        [*SHELF, Chunk("KB-17", "Yes", (), 0, 4, "Yes.")], generator._ids)]
+    assert (" " + ROW, BEGUN) in words
+    assert (" Dogs are welcome on the terrace (leads on)", BEGUN) in words
+    assert ("KB-17", NAMED) in words and not any("Yes" in text for text, _ in words)
+
+
+def test_the_pocket_model_says_a_begun_row_to_its_end(generator):
+    messages = [grounded(q, SHELF) for q in ASKED]
+    row, dogs = generator.replies(messages, 60, passages=[SHELF] * 2)
+    assert row.startswith("[1]") and ROW in row
+    assert "Dogs are welcome on the terrace (leads on)" in dogs
+
+
+def test_who_is_not_held_says_the_same_with_passages_and_without(generator):
+    free = replace(generator, quotes_whole=False)
+    messages = [grounded(q, SHELF) for q in ASKED]
+    assert free.replies(messages, 60, passages=[SHELF] * 2) == generator.replies(messages, 60)
+
+
+@pytest.mark.parametrize("guessed", [0, 1, 10])
+def test_guesses_alone_and_in_a_stream_say_the_same(generator, monkeypatch, guessed):
+    messages = [grounded(q, SHELF) for q in ASKED]
+    said = generator.replies(messages, 60, passages=[SHELF] * 2)
+    monkeypatch.setattr(guessing, "GUESSED", guessed)
+    assert [generator.reply(m, 60, SHELF) for m in messages] == said
+    assert ["".join(generator.stream(m, 60, SHELF)).strip() for m in messages] == said
+
+
+def test_without_passages_nothing_is_held(generator):
+    asked = closed_book("How long is the warranty?")
+    assert generator.reply(asked, 24) == generator.reply(asked, 24, SHELF[:0])
+
+
+def test_only_the_pocket_model_is_held():
+    assert [p.name for p in PROFILES.values() if p.quotes_whole] == ["embedded"]

@@ -1,0 +1,102 @@
+"""A quotation that has been begun is said to its end, word for word.
+
+A small model that copies loses its place: a table row that names a thing twice leads it round in a
+circle, a bracket makes it stop early. Whether to quote, and what, stays its own choice. But once
+the first words of a passage's sentence stand in the reply, it chooses only among the words that
+follow there, until the sentence is over; and a document that it begins to name is one it was shown
+(constrained decoding, with the passages as the grammar).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from utils.chunking import Chunk, sentences
+
+BEGUN = 4  # tokens of a sentence after which it counts as begun
+NAMED = 2  # tokens of a document's name
+
+Tokens = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Sayable:
+    """What may be quoted: tokens, and after how many of them there is no way but on."""
+
+    tokens: tuple[int, ...]
+    begun: int
+
+
+class Quotation:
+    """Follows one reply as it is said, and knows which tokens may come next."""
+
+    def __init__(self, sayable: Sequence[Sayable]) -> None:
+        self.sayable = sayable
+        self.under_way: list[tuple[Sayable, int]] = []  # what the last words are, up to where
+
+    def read(self, tokens: Tokens) -> None:
+        """Goes on with these tokens of the reply."""
+        for token in tokens:
+            self.under_way = [(what, at + 1) for what, at in
+                              [*self.under_way, *((what, 0) for what in self.sayable)]
+                              if at < len(what.tokens) and what.tokens[at] == token]
+
+    def ways_on(self) -> set[int]:
+        """The tokens of which one must follow; none where the reply is free."""
+        begun = self._begun()
+        if any(not left for left in begun):
+            return set()
+        return {left[0] for left in begun}
+
+    def rest(self) -> tuple[int, ...]:
+        """All that must follow, as far as there is one way only."""
+        begun = self._begun()
+        return begun[0] if len(begun) == 1 else ()
+
+    def chosen(self, best: Tokens, logits, guessed: Tokens) -> list[int]:
+        """Of the likeliest tokens, those that the reply takes: as far as the guesses agree, and
+        one more. Where only some may follow, the likeliest of them; the reply goes on with all."""
+        taken: list[int] = []
+        for n, token in enumerate(best):
+            ways = self.ways_on()
+            if ways and token not in ways:
+                token = max(ways, key=lambda way: float(logits[n, way]))
+            self.read([token])
+            taken.append(token)
+            if n >= len(guessed) or guessed[n] != token:
+                break
+        return taken
+
+    def hold(self, read: int) -> Callable:
+        """The same for transformers' own `generate`: what may not follow becomes impossible."""
+        def only_ways_on(ids, scores):
+            nonlocal read
+            self.read(ids[0, read:].tolist())
+            read = ids.shape[1]
+            ways = sorted(self.ways_on())
+            if ways:
+                kept = scores[:, ways].clone()
+                scores = scores.new_full(scores.shape, float("-inf"))
+                scores[:, ways] = kept
+            return scores
+
+        return only_ways_on
+
+    def _begun(self) -> list[tuple[int, ...]]:
+        """What is left of that which was begun longest ago."""
+        begun = [(what, at) for what, at in self.under_way if at >= what.begun]
+        longest = max((at for _, at in begun), default=0)
+        return [what.tokens[at:] for what, at in begun if at == longest]
+
+
+def sayable(chunks: Sequence[Chunk], tokens_of: Callable[[str], Tokens]) -> list[Sayable]:
+    """The sentences of the chunks and the names of their documents.
+
+    A sentence's last stop is left out: it may melt into one token with what a reply sets behind.
+    """
+    said = [chunk.text[start:end] for chunk in chunks for start, end in sentences(chunk.text)]
+    found = [Sayable(tuple(tokens_of(" " + text.rstrip(".!?…"))), BEGUN) for text in said]
+    found += [Sayable(tuple(tokens_of(name)), NAMED) for name in
+              dict.fromkeys(chunk.document for chunk in chunks)]
+    return [what for what in dict.fromkeys(found) if len(what.tokens) > what.begun]
