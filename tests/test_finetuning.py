@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,32 @@ def test_what_is_learned_is_what_the_model_is_asked_to_say(kind):
     assert text == generator.prompt(EXAMPLES[5]["messages"][:1])
     assert generator.tokenizer.decode(found.ids[found.answer:]) == "It costs EUR 5.<|end|>"
     assert found.ids[-1] == generator.model.generation_config.eos_token_id
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_a_field_with_a_weight_counts_more_and_nothing_else_does(kind):
+    generator = tiny(kind)
+    reply = '{"reply": "Say \\"route\\": no. ", "route": "repairs", "urgency": "low", "n": 12}'
+    row = [conversation('"route": "orders"?', reply)]
+    plain, = tokenised(generator, row)
+    assert plain.again == () and plain.learned == len(plain.ids) - plain.answer
+    heavy, = tokenised(generator, row, weights=[("route", 3), ("n", 2), ("absent", 9)])
+    assert heavy.ids == plain.ids and heavy.answer == plain.answer
+    again = Counter(heavy.again)
+    said = [generator.tokenizer.decode(heavy.ids[n]) for n in sorted(again)]
+    assert re.fullmatch(r'\W*repairs\W*12\W*', "".join(said)), said
+    assert heavy.learned == plain.learned + again.total()
+    where = {times: [n for n in again if again[n] == times] for times in (1, 2)}
+    assert "repairs" in generator.tokenizer.decode([heavy.ids[n] for n in sorted(where[2])])
+    losses = {n: float(answer_loss(generator.model, batch([replace(plain, answer=n)], "cpu"))
+                       - (answer_loss(generator.model, batch([replace(plain, answer=n + 1)], "cpu"))
+                          if n + 1 < len(plain.ids) else 0)) for n in again}
+    more = answer_loss(generator.model, batch([heavy], "cpu")) - answer_loss(
+        generator.model, batch([plain], "cpu"))
+    assert float(more) == pytest.approx(sum(losses[n] * again[n] for n in again), rel=1e-3)
+    with pytest.raises(CourseError, match="weight of the field 'route' is 0"):
+        replace(FEW, weights=(("route", 0),))
 
 
 def test_a_template_whose_end_does_not_stop_generation_is_refused():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,19 @@ WIDTH = 16  # rows are padded to a multiple of this: few shapes, little padding
 
 @dataclass(frozen=True)
 class Tokens:
-    """One example: what the model reads. From `answer` on it learns to say it."""
+    """One example: what the model reads. From `answer` on it learns to say it.
+
+    The places in `again` are learned once more, as often as they stand there.
+    """
 
     ids: tuple[int, ...]
     answer: int
+    again: tuple[int, ...] = ()
+
+    @property
+    def learned(self) -> int:
+        """How many tokens the loss is summed over."""
+        return len(self.ids) - self.answer + len(self.again)
 
 
 @dataclass(frozen=True)
@@ -103,12 +113,15 @@ def checksum(examples: Sequence[dict]) -> str:
     return digest.hexdigest()
 
 
-def tokenised(generator: Generator, examples: Sequence[dict], what: str = "example"
-              ) -> list[Tokens]:
-    """Every example as tokens, through the model's chat template; refuses what does not fit."""
+def tokenised(generator: Generator, examples: Sequence[dict], what: str = "example",
+              weights: Sequence[tuple[str, int]] = ()) -> list[Tokens]:
+    """Every example as tokens, through the model's chat template; refuses what does not fit.
+
+    `weights` names fields of replies in JSON, and how often the tokens of their values count.
+    """
     limit = min(generator.longest, generator.model.config.max_position_embeddings)
     closing, ends = _closing(generator), _ends(generator)
-    found = [_tokens(generator, turns(row, f"{what} {n}"), closing, ends)
+    found = [_tokens(generator, turns(row, f"{what} {n}"), closing, ends, weights)
              for n, row in enumerate(examples, 1)]
     long = {n: len(t.ids) for n, t in enumerate(found, 1) if len(t.ids) > limit}
     if long:
@@ -120,19 +133,32 @@ def tokenised(generator: Generator, examples: Sequence[dict], what: str = "examp
     return found
 
 
-def _tokens(generator: Generator, messages: list[Message], closing: str, ends: set[int]) -> Tokens:
+def _tokens(generator: Generator, messages: list[Message], closing: str, ends: set[int],
+            weights: Sequence[tuple[str, int]]) -> Tokens:
     """The prompt exactly as the model is asked, and behind it the reply with its end."""
     *before, reply = messages
     prompt = generator.tokenizer(generator.prompt(before), add_special_tokens=False)["input_ids"]
-    said = generator.tokenizer(reply["content"].strip() + closing,
-                               add_special_tokens=False)["input_ids"]
+    text = reply["content"].strip()
+    read = generator.tokenizer(text + closing, add_special_tokens=False,
+                               return_offsets_mapping=bool(weights))
+    said = list(read["input_ids"])
     while said and said[-1] not in ends:  # the template's line break behind the end
         said.pop()
     if not said:
         raise CourseError(f"The chat template closes a reply with {closing!r}, and generation "
                           f"does not stop at that: a model trained so would never stop. Set "
                           "generation_config.eos_token_id to the token that ends a turn.")
-    return Tokens((*prompt, *said), len(prompt))
+    again = tuple(len(prompt) + n for field, times in weights
+                  for start, end in _values(text, field)
+                  for n, (a, b) in enumerate(read["offset_mapping"]) if a < end and start < b
+                  for _ in range(times - 1))
+    return Tokens((*prompt, *said), len(prompt), again)
+
+
+def _values(text: str, field: str) -> list[tuple[int, int]]:
+    """Where in a reply the values of that field stand."""
+    pattern = rf'"{re.escape(field)}": *(?:"((?:[^"\\]|\\.)*)"|([^\s,}}\]]+))'
+    return [m.span(1 if m[1] is not None else 2) for m in re.finditer(pattern, text)]
 
 
 def _closing(generator: Generator) -> str:
@@ -186,8 +212,8 @@ def batch(tokens: Sequence[Tokens], device, padding: int = 0) -> Batch:
     width = _width(max(len(t.ids) for t in tokens))
     rows = [[*t.ids, *[padding] * (width - len(t.ids))] for t in tokens]
     places = [row * width + n - 1 for row, t in enumerate(tokens)
-              for n in range(t.answer, len(t.ids))]
-    labels = [token for t in tokens for token in t.ids[t.answer:]]
+              for n in (*range(t.answer, len(t.ids)), *t.again)]
+    labels = [t.ids[n] for t in tokens for n in (*range(t.answer, len(t.ids)), *t.again)]
     return Batch(*(torch.tensor(x, device=device) for x in (rows, places, labels)))
 
 

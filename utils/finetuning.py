@@ -45,7 +45,7 @@ def train(generator: Generator, examples: Sequence[dict], validation: Sequence[d
     With `resume=True` an interrupted training goes on, and a finished one is returned as it is.
     """
     folder, settings, say = Path(folder), settings or Settings(), say or (lambda _: None)
-    learned = tokenised(generator, examples, "example")
+    learned = tokenised(generator, examples, "example", settings.weights)
     held_out = tokenised(generator, validation, "validation example")
     if not learned:
         raise CourseError("There are no examples to learn from. Read some: read_examples(…).")

@@ -24,6 +24,7 @@ from utils.prompts import Message
 from utils.quoting import Quotation, sayable
 
 SHARED = 48  # tokens: a shorter common opening is not worth a reading of its own
+STEP = 128  # tokens read at once while a batch answers: more guesses only where rows are few
 
 
 @dataclass
@@ -176,8 +177,8 @@ class Generator:
                 rows, mask, last = [rows[n] for n in going], mask[left], last[left]
                 cache.batch_select_indices(left)
             for row in rows:
-                guessed[row] = guesses[row].next(most - len(said[row]) - 1,
-                                                 quotations[row].rest())
+                room = min(most - len(said[row]) - 1, STEP // len(rows) - 1)
+                guessed[row] = guesses[row].next(room, quotations[row].rest())
             width = max(len(guessed[row]) for row in rows)
             padded = [[said[row][-1], *guessed[row], *[self._pad()] * (width - len(guessed[row]))]
                       for row in rows]

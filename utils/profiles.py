@@ -66,7 +66,7 @@ class Profile:
 
 PROFILES = {p.name: p for p in (
     Profile("embedded", "any CPU, offline", str(POCKET_MODEL), None, None,
-            gpu=False, needs_hub=False, quotes_whole=True),
+            gpu=False, needs_hub=False, batch=8, quotes_whole=True),
     Profile("wheel", "any CPU, once pip has brought it", str(WHEEL_MODEL), None, None,
             gpu=False, needs_hub=False, batch=8),
     Profile("cpu", "a laptop with internet", "Qwen/Qwen3-0.6B", EMBEDDER_HUB_ID, None,

@@ -30,7 +30,10 @@ WARM_UP = 0.05  # the share of the steps in which the rate rises; then it falls 
 
 @dataclass(frozen=True)
 class Settings:
-    """How an adapter is trained. `targets` are "all-linear" or the names of layers."""
+    """How an adapter is trained. `targets` are "all-linear" or the names of layers.
+
+    `weights` are pairs of a field of replies in JSON and how often its value counts in the loss.
+    """
 
     rank: int = 16
     alpha: int = 32
@@ -40,11 +43,15 @@ class Settings:
     tokens_per_batch: int = 2048
     seed: int = 0
     looks: int = 8  # how many times the validation loss is taken
+    weights: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("rank", "alpha", "rate", "epochs", "tokens_per_batch", "looks"):
             if not getattr(self, name) > 0:
                 raise CourseError(f"Settings({name}={getattr(self, name)}) must be above 0.")
+        for name, times in self.weights:
+            if times < 1:
+                raise CourseError(f"The weight of the field '{name}' is {times}; give 1 or more.")
         if isinstance(self.targets, str) and self.targets != "all-linear":
             raise CourseError(f"targets='{self.targets}' must be 'all-linear' or a tuple of names "
                               "such as ('q_proj', 'v_proj').")
@@ -107,7 +114,7 @@ class Run:
         for part in self.optimizer.param_groups:
             part["lr"] = self.settings.rate * self._share_of_rate()
         loss = self._summed(group, self._learn)
-        tokens = sum(len(t.ids) - t.answer for t in group)
+        tokens = sum(t.learned for t in group)
         if not math.isfinite(loss):
             raise CourseError(f"The loss is no number any more at step {self.step + 1}. Lower the "
                               f"rate (now {self.settings.rate:g}) and train again.")
@@ -140,7 +147,7 @@ class Run:
         loss = sum(self._summed([self.held_out[i] for i in group], self._measure)
                    for group in plan([len(t.ids) for t in self.held_out],
                                      self.settings.tokens_per_batch, 0, 0) if self.held_out)
-        tokens = sum(len(t.ids) - t.answer for t in self.held_out)
+        tokens = sum(t.learned for t in self.held_out)
         return loss / tokens if tokens else None
 
     def keep(self, path: Path, made_from: dict) -> None:
@@ -188,7 +195,7 @@ class Run:
 
     def _summed(self, group: list[Tokens], compute: Callable) -> float:
         """The group's summed loss; out of memory, the group is halved until it fits."""
-        tokens = sum(len(t.ids) - t.answer for t in group)
+        tokens = sum(t.learned for t in group)
         while True:
             parts = [part for part in np.array_split(np.arange(len(group)), self.pieces)
                      if len(part)]
