@@ -104,5 +104,8 @@ def test_without_passages_nothing_is_held(generator):
     assert generator.reply(asked, 24) == generator.reply(asked, 24, SHELF[:0])
 
 
-def test_only_the_pocket_model_is_held():
+def test_only_the_pocket_model_is_held(monkeypatch, tmp_path):
     assert [p.name for p in PROFILES.values() if p.quotes_whole] == ["embedded"]
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setenv("COURSE_GENERATOR", str(tmp_path))
+    assert not choose("embedded").quotes_whole, "another model in its place is left free"

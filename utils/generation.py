@@ -1,8 +1,9 @@
 """The chat model: load it, generate in batches, stream; and its face for LlamaIndex.
 
-Answers are greedy unless asked otherwise, so that a run can be repeated. Batches are padded on
-the left, longest questions first; an opening that a whole batch has in common (rules, worked
-examples) is read once. What the messages say is the business of `prompts`.
+Answers are greedy, so that a run can be repeated. Batches are padded on the left, longest
+questions first; an opening that a whole batch has in common (rules, worked examples) is read once.
+What comes next is guessed (`guessing`) and, where a model needs it, fenced in (`quoting`); what the
+messages say is the business of `prompts`.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def choose(name: str | None = None) -> Profile:
         if not stored and not re.fullmatch(r"[\w.-]+/[\w.-]+", generator):
             raise CourseError(f"COURSE_GENERATOR is '{generator}', which is no folder here and no "
                               "model of the hub. Correct the path, or write OWNER/NAME.")
-        profile = replace(profile, generator=generator,
+        profile = replace(profile, generator=generator, quotes_whole=False,
                           needs_hub=not stored or bool(profile.embedder or profile.reranker))
     problem = profile.why_not()
     if problem:
