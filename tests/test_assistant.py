@@ -25,10 +25,11 @@ class Quoting:
     """A model that quotes the first passage it is shown, and remembers what it was sent."""
 
     def __init__(self):
-        self.sent = []
+        self.sent, self.passages = [], []
 
-    def replies(self, conversations, most, progress=False):
+    def replies(self, conversations, most, progress=False, passages=None):
         self.sent += conversations
+        self.passages += passages or []
         return ["[1] " + c[-1]["content"].split("[1] ")[1].split(" (")[0] if "[1] " in
                 c[-1]["content"] else prompts.ABSTENTION for c in conversations]
 
@@ -41,6 +42,8 @@ def test_each_question_is_asked_with_its_own_passages_and_the_numbers_fit():
     assert answer.cited == ("cafe", "pool")
     assert len(model.sent) == 2 and "pool" not in model.sent[0][-1]["content"].split("\n")[0]
     assert len(answer.messages) == sum(map(len, model.sent))
+    for turns, shown in zip(model.sent, model.passages, strict=True):  # what may be quoted there
+        assert turns[-1]["content"].endswith(prompts.passages(shown))
 
 
 def test_the_baseline_quotes_the_first_of_each():

@@ -78,7 +78,7 @@ def test_prompted_is_a_system_with_both_sockets():
     class Echo:
         """Answers with its last worked example."""
 
-        def replies(self, conversations, tokens, progress):
+        def replies(self, conversations, tokens, progress, passages):
             return [turns[2]["content"] for turns in conversations]
 
     sitting = sit(Assistant("prompted", Found(), Echo(), filling.prompt), exam("dev")[:5])
