@@ -192,8 +192,8 @@ def _indexing(documents: Sequence[Document], embedder, profile: Profile) -> tupl
 
 def _searching(index: Index, embedder, reranker,
                questions: Sequence[str]) -> tuple[list[Row], Retriever]:
-    first = Retriever(index, embedder)
-    whole = Retriever(index, embedder, reranker)
+    first = Retriever(index, embedder, in_parts=False)  # one question is one search, as beside it
+    whole = Retriever(index, embedder, reranker, in_parts=False)
     index.search(index.vectors[:1], 1)
     spent = by_turns({
         "station": first.search,
