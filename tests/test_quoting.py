@@ -9,14 +9,14 @@ from utils import guessing
 from utils.chunking import Chunk
 from utils.generation import Generator, load_generator
 from utils.profiles import PROFILES, choose
-from utils.prompts import closed_book, grounded
+from utils.prompts import grounded
 from utils.quoting import BEGUN, NAMED, Quotation, Sayable, sayable
 
-ROW = "Pack: Volta 310; Type code: VT-310S; Capacity: 6.5 Ah; Weight: 2.1 kg; Mounting: rear rack"
-SHELF = [Chunk("packs", "Packs", ("Batteries",), 0, len(ROW), ROW),
+ROW = "Code: LC-46; Job: Firmware update (by cable); Time (h): 0.2; Price: EUR 12"
+SHELF = [Chunk("jobs", "Jobs", ("Workshop",), 0, len(ROW), ROW),
          Chunk("cafe", "Café", (), 0, 62, "Dogs are welcome on the terrace (leads on). Cats are "
                                           "not, sorry.")]
-ASKED = ["VT-310S how many Ah", "May I bring my dog to the terrace?"]
+ASKED = ["LC-46 - cost?", "May I bring my dog to the terrace?"]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_sentences_and_names_are_sayable_and_short_ones_are_not_held(generator):
     words = [(generator.tokenizer.decode(s.tokens), s.begun) for s in sayable(
         [*SHELF, Chunk("KB-17", "Yes", (), 0, 4, "Yes.")], generator._ids)]
     assert (" " + ROW, BEGUN) in words
-    assert (" Dogs are welcome on the terrace (leads on)", BEGUN) in words
+    assert (" Dogs are welcome on the terrace (leads on", BEGUN) in words  # ")." is one token
     assert ("KB-17", NAMED) in words and not any("Yes" in text for text, _ in words)
 
 
@@ -81,7 +81,9 @@ def test_the_pocket_model_says_a_begun_row_to_its_end(generator):
     messages = [grounded(q, SHELF) for q in ASKED]
     row, dogs = generator.replies(messages, 60, passages=[SHELF] * 2)
     assert row.startswith("[1]") and ROW in row
-    assert "Dogs are welcome on the terrace (leads on)" in dogs
+    assert "Dogs are welcome on the terrace (leads on)." in dogs
+    free = replace(generator, quotes_whole=False)
+    assert ROW not in free.reply(messages[0], 60), "nothing was mended: find a harder row"
 
 
 def test_who_is_not_held_says_the_same_with_passages_and_without(generator):
@@ -97,11 +99,6 @@ def test_guesses_alone_and_in_a_stream_say_the_same(generator, monkeypatch, gues
     monkeypatch.setattr(guessing, "GUESSED", guessed)
     assert [generator.reply(m, 60, SHELF) for m in messages] == said
     assert ["".join(generator.stream(m, 60, SHELF)).strip() for m in messages] == said
-
-
-def test_without_passages_nothing_is_held(generator):
-    asked = closed_book("How long is the warranty?")
-    assert generator.reply(asked, 24) == generator.reply(asked, 24, SHELF[:0])
 
 
 def test_only_the_pocket_model_is_held(monkeypatch, tmp_path):

@@ -93,10 +93,12 @@ class Quotation:
 def sayable(chunks: Sequence[Chunk], tokens_of: Callable[[str], Tokens]) -> list[Sayable]:
     """The sentences of the chunks and the names of their documents.
 
-    A sentence's last stop is left out: it may melt into one token with what a reply sets behind.
+    A sentence is held to up to its last token, if that brings the stop: a reply may set something
+    else behind the same words.
     """
     said = [chunk.text[start:end] for chunk in chunks for start, end in sentences(chunk.text)]
-    found = [Sayable(tuple(tokens_of(" " + text.rstrip(".!?…"))), BEGUN) for text in said]
+    found = [Sayable(tuple(tokens_of(" " + text))[:-1 if text[-1] in ".!?…" else None], BEGUN)
+             for text in said]
     found += [Sayable(tuple(tokens_of(name)), NAMED) for name in
               dict.fromkeys(chunk.document for chunk in chunks)]
     return [what for what in dict.fromkeys(found) if len(what.tokens) > what.begun]
