@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
 import sys
 import time
 from dataclasses import replace
@@ -93,50 +92,14 @@ def forms(generator, count: int = 160) -> dict:
     """Output instructions and worked examples: has the reply the wanted form?"""
     rng, sources = random.Random(SEED), tasks.Sources(kinds=read_kinds())
     shares: dict[str, list[float]] = {"instructions": [], "two_examples": []}
-    made = []
-    while len(made) < count:
-        kind = "two_examples" if len(made) % 2 else "instructions"
-        messages = tasks.behaviour(rng, sources, 3, 2 if kind == "two_examples" else 0)
-        made.append((kind, messages))
-    texts = generator.replies([m[:-1] for _, m in made])
-    for (kind, messages), text in zip(made, texts, strict=True):
-        read = " ".join(m["content"] for m in messages[:-1])
-        shares[kind].append(float(same_form(messages[-1]["content"], text, read)))
+    made = [(name, *tasks.in_a_form(rng, sources, 3, examples, missing=0))
+            for _ in range(count // 2)
+            for name, examples in (("instructions", 0), ("two_examples", 2))]
+    texts = generator.replies([messages[:-1] for *_, messages in made])
+    for (name, form, messages), text in zip(made, texts, strict=True):
+        read = "\n".join(m["content"] for m in messages[:-1])
+        shares[name].append(float(form.fits(text, read)))
     return {name: interval(values).as_dict() for name, values in shares.items()}
-
-
-def same_form(wanted: str, given: str, read: str) -> bool:
-    """Whether a reply has the wanted shape and is made of what the model has read.
-
-    Whether it quotes the *right* passage is not asked here, and other figures say it. But words
-    that nobody has written fit no form.
-    """
-    def there(text: object, most: int = 10_000) -> bool:
-        words = str(text).split()
-        whole = r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)"
-        return 0 < len(words) <= most and re.search(whole, read, re.IGNORECASE) is not None
-
-    house = grading.house_json(wanted)
-    if house is not None:
-        known = grading.house_json(given)
-        return known is not None and list(known) == list(house) and all(
-            isinstance(known[k], type(house[k])) and all(
-                there(v) for v in (known[k] if isinstance(known[k], list) else [known[k]]))
-            for k in house)
-    if "\n" in wanted:
-        rows = [(w.split(": ", 1), g.split(": ", 1)) for w, g in
-                zip(wanted.split("\n"), given.split("\n"), strict=False)]
-        return wanted.count("\n") == given.count("\n") and all(
-            len(g) == 2 and w[0] == g[0] and there(g[1]) for w, g in rows)
-    opening = re.match(r"(?:- |\w+: )?(?=\[)", wanted)
-    if opening:  # a quotation, with something before it or behind it
-        tail = wanted.split()[-1] if not opening[0] and not there(wanted) else ""
-        said = given.removeprefix(opening[0]).removesuffix(tail)
-        return (given.startswith(opening[0] + "[") and given.endswith(tail)
-                and "\n" not in given and there(said))
-    if given.startswith(("[", "{", "- ")) or not there(given, 2 * len(wanted.split()) + 4):
-        return False
-    return given.isupper() if wanted.isupper() and re.search("[A-Z]", wanted) else True
 
 
 def company(generator) -> dict:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import forms
 import numpy as np
 from facts import Kind, read_kinds, say, thing, value, word
 from pages import STOP, read_pages
@@ -414,65 +415,32 @@ def closed(rng: random.Random, sources: Sources, most: int) -> list[Message]:
     return [*closed_book(asked), {"role": "assistant", "content": sentence}]
 
 
-KEYS = (("answer", "source"), ("answer", "document"), ("text", "ref"), ("result", "from"),
-        ("response", "passage"), ("reply_text", "number"), ("content", "doc"), ("quote", "n"))
-
-
-def behaviour(rng: random.Random, sources: Sources, most: int, examples: int | None = None
-              ) -> list[Message]:
-    """An output instruction, or worked examples whose form the next answer must take."""
+def in_a_form(rng: random.Random, sources: Sources, most: int, examples: int | None = None,
+              missing: float = forms.MISSING) -> tuple[forms.Form, list[Message]]:
+    """A form, and a conversation in it: an output instruction, worked examples, or both."""
     if examples is None:
-        examples = 0 if rng.random() < 0.55 else rng.randint(1, 3)
+        examples = 0 if rng.random() < 0.4 else rng.randint(1, 3)
 
-    def draw() -> Case:
-        make = from_facts if rng.random() < 0.6 or not sources.pages else from_pages
-        for _ in range(20):
-            case = make(rng, sources, max(1, most // 2))
-            if len(case.gold) == 1 and len(case.values) == 1:
-                return _named(rng, case)
-        return draw()
+    def draw(answered: bool, last: bool) -> tuple:
+        made = from_facts if rng.random() < 0.5 or not sources.pages else from_pages
+        while True:
+            case = made(rng, sources, most if last else 2)
+            if len(case.gold) == len(case.values) == 1 if answered else not case.gold:
+                break
+        case = _named(rng, case)
+        if not answered:
+            return case.question, case.ranked, None
+        number = next(i for i, c in enumerate(case.ranked, 1) if _holds(c, case.gold[0]))
+        return case.question, case.ranked, forms.Found(
+            case.gold[0].text, case.values[0], number, case.gold[0].document)
 
-    case = draw()
-    text, val = case.gold[0].text, case.values[0]
-    n = next(i for i, c in enumerate(case.ranked, 1) if _holds(c, case.gold[0]))
-    a, b = rng.choice(KEYS)
-    name, tail = word(rng), word(rng)
-    by_id = rng.random() < 0.6
-    forms = {
-        rng.choice(("Answer with the value only.", "Only the value, nothing else.",
-                    "Give just the value.")): lambda v, t, i: v,
-        rng.choice(("Answer as a bullet point.", "One bullet, please.",
-                    "Write the answer as a list item.")): lambda v, t, i: f"- [{i}] {t}",
-        f"Answer in YAML with the keys {a} and {b}.": lambda v, t, i: f"{a}: {t}\n{b}: {i}",
-        f"Reply as JSON with the keys \"{a}\" and \"{b}\".":
-            lambda v, t, i: json.dumps({a: t, b: [i]}, ensure_ascii=False),
-        f"Reply as JSON: \"{a}\", then \"{name.lower()}\", always \"{tail.lower()}\", then \"{b}\" "
-        "as a list.": lambda v, t, i: json.dumps({a: t, name.lower(): tail.lower(), b: [i]},
-                                            ensure_ascii=False),
-        f"Reply as a JSON object with \"{a}\" only.":
-            lambda v, t, i: json.dumps({a: v}, ensure_ascii=False),
-        f"Begin your answer with \"{name}:\".": lambda v, t, i: f"{name}: [{i}] {t}",
-        f"End your answer with \"{tail}.\"": lambda v, t, i: f"[{i}] {t} {tail}.",
-        rng.choice(("Answer in capital letters.", "WRITE IN CAPITALS.")):
-            lambda v, t, i: v.upper(),
-    }
-    instruction, shape = rng.choice(list(forms.items()))
-    if by_id and a in instruction and b in instruction:
-        instruction += rng.choice((" Name the document.", " Give the document's name.",
-                                   " The source is the document."))
-        n = case.gold[0].document
-    answer = {"role": "assistant", "content": shape(val, text, n)}
-    if not examples:
-        return _renumbered(rng, [*grounded(case.question, case.ranked, instruction), answer])
-    shots: list[Message] = []
-    for _ in range(examples):
-        other = draw()
-        m = next(i for i, c in enumerate(other.ranked, 1) if _holds(c, other.gold[0]))
-        m = other.gold[0].document if isinstance(n, str) else m
-        shots += [grounded(other.question, other.ranked[:])[1],
-                  {"role": "assistant", "content": shape(other.values[0], other.gold[0].text, m)}]
-    head = [{"role": "system", "content": GROUNDED}] if rng.random() < 0.5 else []
-    return [*head, *shots, grounded(case.question, case.ranked)[1], answer]
+    form = forms.draw(rng)
+    return form, _renumbered(rng, forms.conversation(rng, form, draw, examples, missing))
+
+
+def behaviour(rng: random.Random, sources: Sources, most: int) -> list[Message]:
+    """What `in_a_form` draws, to be learned."""
+    return in_a_form(rng, sources, most)[1]
 
 
 MAKERS = {

@@ -1,0 +1,99 @@
+"""The pocket model's last step: told how an answer must look, it gives it that look.
+
+    python data/recipes/tune_pocket.py [--examples 9000] [--start FOLDER] [--out FOLDER]
+
+The same station that the learner uses (`utils.finetuning`) puts an adapter on the pocket model and
+trains it on forms (`forms.py`) in many kinds, beside questions of the earlier steps, so that these
+are not forgotten. Then the adapter is folded into the weights. A killed run goes on where it was;
+its losses go to `tuning_log.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+RECIPES = Path(__file__).resolve().parent
+ROOT = RECIPES.parents[1]
+sys.path[:0] = [str(RECIPES), str(ROOT)]
+
+import tasks  # noqa: E402
+
+from utils.adapters import Adapter, merged, with_adapter  # noqa: E402
+from utils.finetuning import Settings, train  # noqa: E402
+from utils.generation import Generator, load_generator  # noqa: E402
+from utils.profiles import choose  # noqa: E402
+
+SHARES = {"behaviours": 0.6, "pages": 0.14, "facts": 0.07, "english": 0.04, "drills": 0.03,
+          "closed": 0.12}
+LONGEST = 900  # tokens; an example with more is left out
+PASSAGES = 6
+POCKET = ROOT / "data" / "pocket_model"
+
+
+def drawn(generator: Generator, sources: tasks.Sources, seed: int, count: int,
+          shares: dict[str, float] = SHARES) -> list[dict]:
+    """So many conversations; the same seed gives the same ones."""
+    made, found = tasks.conversations(sources, seed, PASSAGES, shares), []
+    while len(found) < count:
+        messages = next(made)[1]
+        if generator.count_tokens(messages) < LONGEST:
+            found.append({"messages": messages})
+    return found
+
+
+def tune(generator: Generator, learned: list[dict], unseen: list[dict], settings: Settings,
+         work: Path, out: Path) -> Adapter:
+    """Trains the adapter in `work` and writes the model with the adapter folded in to `out`."""
+    adapter = train(generator, learned, unseen, work, settings, resume=True,
+                    say=lambda point: print(point, flush=True))
+    whole = merged(with_adapter(generator, adapter))
+    whole.model.half().save_pretrained(out)
+    generator.tokenizer.save_pretrained(out)
+    return adapter
+
+
+def log(adapter: Adapter, path: Path) -> None:
+    """The losses of the training as a table."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, fieldnames=list(asdict(adapter.history[0])))
+        rows.writeheader()
+        rows.writerows({k: v if v is None else round(v, 4) for k, v in asdict(point).items()}
+                       for point in adapter.history)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--examples", type=int, default=9000)
+    parser.add_argument("--rank", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=8e-4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--start", type=Path, default=POCKET, help="the model to go on from")
+    parser.add_argument("--out", type=Path, default=POCKET)
+    arguments = parser.parse_args()
+
+    import torch
+    from train_pocket import sources_without_probes
+
+    torch.set_num_threads(arguments.threads)
+    tasks.SHUFFLED, tasks.MADE_SHUFFLED = 0.1, 0.2
+    generator = load_generator(replace(choose("embedded"), generator=str(arguments.start)))
+    sources, held_out = sources_without_probes()
+    learned = drawn(generator, sources, arguments.seed, arguments.examples)
+    sources.pages = held_out
+    unseen = drawn(generator, sources, arguments.seed + 1, 160)
+    settings = Settings(rank=arguments.rank, alpha=2 * arguments.rank, rate=arguments.rate,
+                        epochs=1, tokens_per_batch=2048, seed=arguments.seed, looks=24)
+    adapter = tune(generator, learned, unseen, settings, ROOT / "build" / "pocket" / "tuned",
+                   arguments.out)
+    log(adapter, RECIPES / "tuning_log.csv")
+    print(f"{arguments.out}: {adapter.facts['seconds'] / 60:.0f} minutes, "
+          f"{adapter.facts['tokens_per_second']} tokens a second")
+
+
+if __name__ == "__main__":
+    main()
