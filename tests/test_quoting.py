@@ -69,12 +69,34 @@ def test_of_the_words_that_may_follow_the_likeliest_is_said():
     assert reply.chosen([4, 9, 9], logits, [4, 5]) == [4, 6]  # a wrong guess ends the step
 
 
+def test_a_number_binds_where_the_reply_opens_and_nowhere_else():
+    numbered = Sayable((70, 1, 71, 5, 6, 7), 3, opening=True)  # "[1] five six seven"
+    reply = Quotation([numbered])
+    reply.read([70, 1])
+    assert reply.ways_on() == set()  # which number is the model's own choice
+    reply.read([71])
+    assert reply.ways_on() == {5} and reply.rest() == (5, 6, 7)
+    reply.read([5, 6, 7])
+    assert reply.ways_on() == set()
+    reply.read([70, 1, 71])
+    assert reply.ways_on() == set(), "a list of sources may say [1] and close"
+
+
+def test_who_names_a_passage_quotes_that_one(generator):
+    rows = [f"Code: OX.13{n}; Option: rack; Price: EUR {price}" for n, price in
+            ((7, 160), (3, 85), (1, 40))]
+    shelf = [Chunk("prices", "Prices", (), 0, len(row), row) for row in rows]
+    text = generator.reply(grounded("price of OX.137?", shelf), 60, shelf)
+    assert text == f"[{text[1]}] {rows[int(text[1]) - 1]}"
+
+
 def test_sentences_and_names_are_sayable_and_short_ones_are_not_held(generator):
     words = [(generator.tokenizer.decode(s.tokens), s.begun) for s in sayable(
         [*SHELF, Chunk("KB-17", "Yes", (), 0, 4, "Yes.")], generator._ids)]
     assert (" " + ROW, BEGUN) in words
     assert (" Dogs are welcome on the terrace (leads on", BEGUN) in words  # ")." is one token
-    assert ("KB-17", NAMED) in words and not any("Yes" in text for text, _ in words)
+    assert ("KB-17", NAMED) in words and (" Yes", BEGUN) not in words
+    assert ("[3] Yes", len(generator._ids("[3]"))) in words
 
 
 def test_the_pocket_model_says_a_begun_row_to_its_end(generator):

@@ -3,8 +3,9 @@
 A small model that copies loses its place: a table row that names a thing twice leads it round in a
 circle, a bracket makes it stop early. Whether to quote, and what, stays its own choice. But once
 the first words of a passage's sentence stand in the reply, it chooses only among the words that
-follow there, until the sentence is over; and a document that it begins to name is one it was shown
-(constrained decoding, with the passages as the grammar).
+follow there, until the sentence is over; a reply that opens with a passage's number quotes that
+passage; and a document that it begins to name is one it was shown (constrained decoding, with the
+passages as the grammar).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Sayable:
 
     tokens: tuple[int, ...]
     begun: int
+    opening: bool = False  # only where a reply begins
 
 
 class Quotation:
@@ -33,14 +35,14 @@ class Quotation:
 
     def __init__(self, sayable: Sequence[Sayable]) -> None:
         self.sayable = sayable
-        self.under_way: list[tuple[Sayable, int]] = []  # what the last words are, up to where
+        self.under_way = [(what, 0) for what in sayable]  # what the last words are, up to where
 
     def read(self, tokens: Tokens) -> None:
         """Goes on with these tokens of the reply."""
         for token in tokens:
-            self.under_way = [(what, at + 1) for what, at in
-                              [*self.under_way, *((what, 0) for what in self.sayable)]
+            self.under_way = [(what, at + 1) for what, at in self.under_way
                               if at < len(what.tokens) and what.tokens[at] == token]
+            self.under_way += [(what, 0) for what in self.sayable if not what.opening]
 
     def ways_on(self) -> set[int]:
         """The tokens of which one must follow; none where the reply is free."""
@@ -91,14 +93,18 @@ class Quotation:
 
 
 def sayable(chunks: Sequence[Chunk], tokens_of: Callable[[str], Tokens]) -> list[Sayable]:
-    """The sentences of the chunks and the names of their documents.
+    """The sentences of the chunks, the numbers with what they stand before, the documents' names.
 
     A sentence is held to up to its last token, if that brings the stop: a reply may set something
     else behind the same words.
     """
-    said = [chunk.text[start:end] for chunk in chunks for start, end in sentences(chunk.text)]
-    found = [Sayable(tuple(tokens_of(" " + text))[:-1 if text[-1] in ".!?…" else None], BEGUN)
-             for text in said]
+    def up_to_its_stop(text: str, before: str) -> tuple[int, ...]:
+        return tuple(tokens_of(before + text))[:-1 if text[-1] in ".!?…" else None]
+
+    said = [[chunk.text[start:end] for start, end in sentences(chunk.text)] for chunk in chunks]
+    found = [Sayable(up_to_its_stop(text, " "), BEGUN) for texts in said for text in texts]
+    found += [Sayable(up_to_its_stop(texts[0], f"[{n}] "), len(tokens_of(f"[{n}]")), opening=True)
+              for n, texts in enumerate(said, 1) if texts]
     found += [Sayable(tuple(tokens_of(name)), NAMED) for name in
               dict.fromkeys(chunk.document for chunk in chunks)]
     return [what for what in dict.fromkeys(found) if len(what.tokens) > what.begun]

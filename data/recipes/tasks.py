@@ -284,6 +284,36 @@ def from_facts(rng: random.Random, sources: Sources, most: int, size: int | None
     return Case(question, shown, [] if missing else [gold], (val,))
 
 
+def from_rows(rng: random.Random, sources: Sources, most: int) -> Case:
+    """A row of a list among rows that differ in a digit of its code and in what stands behind it.
+
+    Whoever copies by the words around loses its place here; only the digits tell the rows apart.
+    """
+    kind = rng.choice([k for k in sources.kinds if k.about in ("product", "part")])
+    letters, stem = word(rng)[:rng.choice((1, 2, 3))].upper(), rng.randint(1, 99)
+    mark, label = rng.choice("-. /"), rng.choice(("Code", "Part no.", "Item", "No.", "Article"))
+    last = rng.sample(range(10), rng.randint(2, max(2, most)))
+    title = rng.choice(("Price list", "Parts", "Stock list", f"{word(rng)} catalogue"))
+    same = value(rng, kind.value) if rng.random() < 0.2 else None
+    about, rows = thing(rng, kind.about), []
+    for digit in last:
+        code = f"{letters}{mark}{stem}{digit}".replace(" ", "")
+        what = about if rng.random() < 0.4 else thing(rng, kind.about)
+        cells = [f"{label}: {code}", f"What: {what}", f"{kind.label}: {same or value(rng, kind.value)}"]
+        rows.append((code, cells))
+    order = rng.sample(range(3), 3) if rng.random() < 0.3 else (0, 1, 2)
+    chunks = [Chunk(title, title, (kind.label,), 0, 0, "; ".join(cells[i] for i in order))
+              for _, cells in rows]
+    code, cells = rows[0]
+    question = rng.choice(("{0} {1}?", "{1} of {0}", "what about {0}", "{1} for {0}",
+                           "{0}: {1}", "I need the {1} of {0} please", "{0}")).format(
+                               code, kind.label.lower())
+    if rng.random() < 0.4:
+        rng.shuffle(chunks)
+    gold = next(c for c in chunks if f"{label}: {code}" in c.text)
+    return Case(question, chunks, [gold], (cells[2].partition(": ")[2],))
+
+
 def _fact_chunk(rng: random.Random, kind: Kind, what: str, val: str, title: str) -> Chunk:
     """The fact as a sentence, a table row, or a line of a list, under a heading."""
     capital = what[:1].upper() + what[1:]
@@ -447,6 +477,7 @@ MAKERS = {
     "pages": lambda r, s, m: grounded_example(r, from_pages(r, s, m)),
     "english": lambda r, s, m: grounded_example(r, from_english(r, s, m)),
     "facts": lambda r, s, m: grounded_example(r, from_facts(r, s, m)),
+    "rows": lambda r, s, m: grounded_example(r, from_rows(r, s, m)),
     "drills": drill, "behaviours": behaviour, "closed": closed,
 }
 

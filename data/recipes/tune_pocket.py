@@ -21,14 +21,15 @@ ROOT = RECIPES.parents[1]
 sys.path[:0] = [str(RECIPES), str(ROOT)]
 
 import tasks  # noqa: E402
+from transformers import AutoTokenizer  # noqa: E402
 
 from utils.adapters import Adapter, merged, with_adapter  # noqa: E402
 from utils.finetuning import Settings, train  # noqa: E402
 from utils.generation import Generator, load_generator  # noqa: E402
 from utils.profiles import choose  # noqa: E402
 
-SHARES = {"behaviours": 0.6, "pages": 0.14, "facts": 0.07, "english": 0.04, "drills": 0.03,
-          "closed": 0.12}
+SHARES = {"behaviours": 0.45, "pages": 0.17, "facts": 0.08, "rows": 0.08, "english": 0.06,
+          "drills": 0.05, "closed": 0.11}
 LONGEST = 900  # tokens; an example with more is left out
 PASSAGES = 6
 POCKET = ROOT / "data" / "pocket_model"
@@ -52,7 +53,7 @@ def tune(generator: Generator, learned: list[dict], unseen: list[dict], settings
                     say=lambda point: print(point, flush=True))
     whole = merged(with_adapter(generator, adapter))
     whole.model.half().save_pretrained(out)
-    generator.tokenizer.save_pretrained(out)
+    AutoTokenizer.from_pretrained(generator.tokenizer.name_or_path).save_pretrained(out)
     return adapter
 
 
