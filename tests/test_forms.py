@@ -136,3 +136,22 @@ def test_a_tuned_model_is_a_stock_model_that_has_learned(tmp_path):
     before, after = (m.model.layers[0].mlp.up_proj.weight.float() for m in (generator.model, model))
     assert before.shape == after.shape and not before.equal(after)
     assert {str(p.dtype) for p in model.parameters()} == {"torch.float16"}
+
+
+def test_the_adapter_that_is_kept_folds_into_the_model_that_ships(tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM
+    from tune_pocket import fold
+
+    from utils.generation import load_generator
+    from utils.profiles import choose
+
+    generator = load_generator(choose("embedded"))
+    before = generator.model.model.layers[0].mlp.up_proj.weight.detach().clone()
+    fold(generator, ROOT / "data" / "recipes" / "tuned_adapter", tmp_path / "out")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    moved = (model.model.layers[0].mlp.up_proj.weight.detach() - before).norm() / before.norm()
+    assert 0.01 < float(moved) < 1
+    assert before.equal(generator.model.model.layers[0].mlp.up_proj.weight), "left as it was"
+    stored = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert not stored.get("local_files_only"), "a stock folder is for anybody"

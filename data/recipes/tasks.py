@@ -299,8 +299,8 @@ def from_rows(rng: random.Random, sources: Sources, most: int) -> Case:
     for digit in last:
         code = f"{letters}{mark}{stem}{digit}".replace(" ", "")
         what = about if rng.random() < 0.4 else thing(rng, kind.about)
-        cells = [f"{label}: {code}", f"What: {what}", f"{kind.label}: {same or value(rng, kind.value)}"]
-        rows.append((code, cells))
+        rows.append((code, [f"{label}: {code}", f"What: {what}",
+                            f"{kind.label}: {same or value(rng, kind.value)}"]))
     order = rng.sample(range(3), 3) if rng.random() < 0.3 else (0, 1, 2)
     chunks = [Chunk(title, title, (kind.label,), 0, 0, "; ".join(cells[i] for i in order))
               for _, cells in rows]

@@ -1,18 +1,21 @@
 """The pocket model's last step: told how an answer must look, it gives it that look.
 
     python data/recipes/tune_pocket.py [--examples 9000] [--start FOLDER] [--out FOLDER]
+    python data/recipes/tune_pocket.py --fold data/recipes/tuned_adapter --out build/my_pocket
 
 The same station that the learner uses (`utils.finetuning`) puts an adapter on the pocket model and
 trains it on forms (`forms.py`) in many kinds, beside questions of the earlier steps, so that these
 are not forgotten. Then the adapter is folded into the weights. A killed run goes on where it was;
-its losses go to `tuning_log.csv`.
+its losses go to `tuning_log.csv`. `--fold` trains nothing: it folds in an adapter that is there.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import shutil
 import sys
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,7 +24,6 @@ ROOT = RECIPES.parents[1]
 sys.path[:0] = [str(RECIPES), str(ROOT)]
 
 import tasks  # noqa: E402
-from transformers import AutoTokenizer  # noqa: E402
 
 from utils.adapters import Adapter, merged, with_adapter  # noqa: E402
 from utils.finetuning import Settings, train  # noqa: E402
@@ -51,10 +53,25 @@ def tune(generator: Generator, learned: list[dict], unseen: list[dict], settings
     """Trains the adapter in `work` and writes the model with the adapter folded in to `out`."""
     adapter = train(generator, learned, unseen, work, settings, resume=True,
                     say=lambda point: print(point, flush=True))
-    whole = merged(with_adapter(generator, adapter))
-    whole.model.half().save_pretrained(out)
-    AutoTokenizer.from_pretrained(generator.tokenizer.name_or_path).save_pretrained(out)
+    save(generator, merged(with_adapter(generator, adapter)).model, out)
     return adapter
+
+
+def fold(generator: Generator, folder: Path, out: Path) -> None:
+    """The model with the adapter of that folder in its weights."""
+    from peft import PeftModel
+
+    worn = PeftModel.from_pretrained(deepcopy(generator.model), folder)
+    save(generator, worn.merge_and_unload(), out)
+
+
+def save(generator: Generator, model, out: Path) -> None:
+    """A stock folder: weights in half precision, and the tokenizer as it was."""
+    model.half().save_pretrained(out)
+    start = Path(generator.tokenizer.name_or_path).resolve()
+    if start != out.resolve():
+        for file in (*start.glob("token*"), *start.glob("chat_template*")):
+            shutil.copy(file, out)
 
 
 def log(adapter: Adapter, path: Path) -> None:
@@ -75,6 +92,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--start", type=Path, default=POCKET, help="the model to go on from")
     parser.add_argument("--out", type=Path, default=POCKET)
+    parser.add_argument("--fold", type=Path, help="an adapter to fold in, instead of training one")
     arguments = parser.parse_args()
 
     import torch
@@ -83,6 +101,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     tasks.SHUFFLED, tasks.MADE_SHUFFLED = 0.1, 0.2
     generator = load_generator(replace(choose("embedded"), generator=str(arguments.start)))
+    if arguments.fold:
+        fold(generator, arguments.fold, arguments.out)
+        return
     sources, held_out = sources_without_probes()
     learned = drawn(generator, sources, arguments.seed, arguments.examples)
     sources.pages = held_out
