@@ -1,17 +1,20 @@
 """A quotation that was begun is said to its end; everything else stays the model's own."""
 
+from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from utils import guessing
+from utils import generation, guessing
 from utils.chunking import Chunk
 from utils.generation import Generator, load_generator
 from utils.profiles import PROFILES, choose
 from utils.prompts import grounded
 from utils.quoting import BEGUN, NAMED, Quotation, Sayable, sayable
 
+ROOT = Path(__file__).resolve().parents[1]
 ROW = "Code: LC-46; Job: Firmware update (by cable); Time (h): 0.2; Price: EUR 12"
 SHELF = [Chunk("jobs", "Jobs", ("Workshop",), 0, len(ROW), ROW),
          Chunk("cafe", "Café", (), 0, 62, "Dogs are welcome on the terrace (leads on). Cats are "
@@ -82,12 +85,19 @@ def test_a_number_binds_where_the_reply_opens_and_nowhere_else():
     assert reply.ways_on() == set(), "a list of sources may say [1] and close"
 
 
-def test_who_names_a_passage_quotes_that_one(generator):
-    rows = [f"Code: OX.13{n}; Option: rack; Price: EUR {price}" for n, price in
-            ((7, 160), (3, 85), (1, 40))]
+def test_who_names_a_passage_quotes_that_one(generator, monkeypatch):
+    """Of rows that differ in a digit, this tuned state of the model slips into the neighbour."""
+    from peft import PeftModel
+
+    slipping = replace(generator, model=PeftModel.from_pretrained(
+        deepcopy(generator.model), ROOT / "data" / "recipes" / "tuned_adapter").merge_and_unload())
+    rows = [f"Code: OX.13{n}; Option: rack; Price: EUR {n}5" for n in (1, 2, 3)]
     shelf = [Chunk("prices", "Prices", (), 0, len(row), row) for row in rows]
-    text = generator.reply(grounded("price of OX.137?", shelf), 60, shelf)
-    assert text == f"[{text[1]}] {rows[int(text[1]) - 1]}"
+    asked = grounded("price of OX.131?", shelf)
+    assert slipping.reply(asked, 60, shelf) == f"[1] {rows[0]}"
+    monkeypatch.setattr(generation, "sayable", lambda chunks, tokens_of: [
+        what for what in sayable(chunks, tokens_of) if not what.opening])
+    assert slipping.reply(asked, 60, shelf) == f"[1] {rows[2]}", "find a row that slips"
 
 
 def test_sentences_and_names_are_sayable_and_short_ones_are_not_held(generator):
