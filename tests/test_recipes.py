@@ -139,6 +139,21 @@ def test_a_reply_quotes_the_gold_and_its_number():
         assert case.values[0] in quoted or case.values[0].capitalize() in quoted
 
 
+def test_rows_differ_in_one_digit_of_their_code_and_the_asked_one_is_the_gold():
+    rng, sources = random.Random(2), tasks.Sources(kinds=facts.read_kinds())
+    for _ in range(200):
+        case = tasks.from_rows(rng, sources, 6)
+        cells = [dict(c.split(": ", 1) for c in chunk.text.split("; ") if ": " in c)
+                 for chunk in case.ranked]
+        label = next(k for k in cells[0] if k in ("Code", "Part no.", "Item", "No.", "Article"))
+        codes = [row[label] for row in cells]
+        assert len(set(codes)) == len(codes) >= 2
+        assert len({code[:-1] for code in codes}) == 1
+        (gold,) = case.gold
+        assert [c for c in codes if c in case.question] == [cells[case.ranked.index(gold)][label]]
+        assert case.values[0] in gold.text
+
+
 def test_what_is_known_by_heart_stands_on_the_pages():
     known = json.loads((RECIPES / "by_heart.json").read_text(encoding="utf-8"))
     written = {(asked.question, gold.text) for path in (RECIPES / "prose").glob("*.md")

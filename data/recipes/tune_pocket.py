@@ -1,4 +1,4 @@
-"""The pocket model's last step: told how an answer must look, it gives it that look.
+"""The pocket model's next step: told how an answer must look, it gives it that look.
 
     python data/recipes/tune_pocket.py [--examples 9000] [--start FOLDER] [--out FOLDER]
     python data/recipes/tune_pocket.py --fold data/recipes/tuned_adapter --out build/my_pocket
@@ -6,7 +6,8 @@
 The same station that the learner uses (`utils.finetuning`) puts an adapter on the pocket model and
 trains it on forms (`forms.py`) in many kinds, beside questions of the earlier steps, so that these
 are not forgotten. Then the adapter is folded into the weights. A killed run goes on where it was;
-its losses go to `tuning_log.csv`. `--fold` trains nothing: it folds in an adapter that is there.
+its losses lie beside the adapter, in `build/pocket/tuned`. `--fold` trains nothing: it folds in an
+adapter that is there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ SHARES = {"behaviours": 0.45, "pages": 0.17, "facts": 0.08, "rows": 0.08, "engli
 LONGEST = 900  # tokens; an example with more is left out
 PASSAGES = 6
 POCKET = ROOT / "data" / "pocket_model"
+WORK = ROOT / "build" / "pocket" / "tuned"
 
 
 def drawn(generator: Generator, sources: tasks.Sources, seed: int, count: int,
@@ -110,9 +112,8 @@ def main() -> None:
     unseen = drawn(generator, sources, arguments.seed + 1, 160)
     settings = Settings(rank=arguments.rank, alpha=2 * arguments.rank, rate=arguments.rate,
                         epochs=1, tokens_per_batch=2048, seed=arguments.seed, looks=24)
-    adapter = tune(generator, learned, unseen, settings, ROOT / "build" / "pocket" / "tuned",
-                   arguments.out)
-    log(adapter, RECIPES / "tuning_log.csv")
+    adapter = tune(generator, learned, unseen, settings, WORK, arguments.out)
+    log(adapter, WORK / "log.csv")
     print(f"{arguments.out}: {adapter.facts['seconds'] / 60:.0f} minutes, "
           f"{adapter.facts['tokens_per_second']} tokens a second")
 
