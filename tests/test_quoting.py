@@ -85,6 +85,33 @@ def test_a_number_binds_where_the_reply_opens_and_nowhere_else():
     assert reply.ways_on() == set(), "a list of sources may say [1] and close"
 
 
+def test_what_was_quoted_is_named_first_and_then_the_reply_is_free():
+    names = [Sayable((50, 51, n, 9), NAMED, name_of=f"KB-{n}") for n in (1, 2, 3)]
+    reply = Quotation([Sayable((1, 2, 3, 4, 5), BEGUN, said_by="KB-2"),
+                       Sayable((1, 2, 3, 4, 6), BEGUN, said_by="KB-3"), *names])
+    reply.read([50, 51])
+    assert reply.ways_on() == {1, 2, 3}  # nothing was quoted: any that was shown
+    reply.read([1, 9, 1, 2, 3, 4, 5, 50, 51])
+    assert reply.ways_on() == {2} and reply.rest() == (2, 9)
+    reply.read([2, 9, 50, 51])
+    assert reply.ways_on() == {1, 2, 3}, "a second source is the reply's own choice"
+    reply.read([3, 9, 1, 2, 3, 4])
+    assert reply.ways_on() == {5, 6}, "half a sentence is no quotation yet"
+
+
+def test_in_the_models_own_tokens_a_quoted_document_is_named_first(generator):
+    shelf = [Chunk("KB-17", "Dogs", (), 0, 50, "Dogs are welcome on the terrace on a short lead."),
+             Chunk("KB-23", "Cats", (), 0, 40, "Cats are not welcome at the bar.")]
+    begun = '[1] Dogs are welcome on the terrace on a short lead.", "sources": ["KB-'
+    follower = Quotation(sayable(shelf, generator._ids))
+    follower.read(generator._ids(begun))
+    assert follower.unnamed == {"KB-17"}
+    one, seven, two = (generator._ids(digit)[0] for digit in "172")
+    assert follower.ways_on() == {one} and follower.rest() == (one, seven)
+    follower.read([one, seven, *generator._ids('", "KB-')])
+    assert follower.ways_on() == {one, two}
+
+
 def test_who_names_a_passage_quotes_that_one(generator, monkeypatch):
     """Of rows that differ in a digit, this tuned state of the model slips into the neighbour."""
     from peft import PeftModel

@@ -4,8 +4,8 @@ A small model that copies loses its place: a table row that names a thing twice 
 circle, a bracket makes it stop early. Whether to quote, and what, stays its own choice. But once
 the first words of a passage's sentence stand in the reply, it chooses only among the words that
 follow there, until the sentence is over; a reply that opens with a passage's number quotes that
-passage; and a document that it begins to name is one it was shown (constrained decoding, with the
-passages as the grammar).
+passage; a document that it begins to name is one it was shown; and what it has quoted is named
+before anything else (constrained decoding, with the passages as the grammar).
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class Sayable:
     tokens: tuple[int, ...]
     begun: int
     opening: bool = False  # only where a reply begins
+    said_by: str = ""  # the document in which a sentence stands
+    name_of: str = ""  # or the document whose name this is
 
 
 class Quotation:
@@ -36,12 +38,16 @@ class Quotation:
     def __init__(self, sayable: Sequence[Sayable]) -> None:
         self.sayable = sayable
         self.under_way = [(what, 0) for what in sayable]  # what the last words are, up to where
+        self.unnamed: set[str] = set()  # documents that were quoted and not named yet
 
     def read(self, tokens: Tokens) -> None:
         """Goes on with these tokens of the reply."""
         for token in tokens:
             self.under_way = [(what, at + 1) for what, at in self.under_way
                               if at < len(what.tokens) and what.tokens[at] == token]
+            over = [what for what, at in self.under_way if at == len(what.tokens)]
+            self.unnamed |= {what.said_by for what in over if what.said_by}
+            self.unnamed -= {what.name_of for what in over}
             self.under_way += [(what, 0) for what in self.sayable if not what.opening]
 
     def ways_on(self) -> set[int]:
@@ -53,8 +59,8 @@ class Quotation:
 
     def rest(self) -> tuple[int, ...]:
         """All that must follow, as far as there is one way only."""
-        begun = self._begun()
-        return begun[0] if len(begun) == 1 else ()
+        begun = set(self._begun())
+        return begun.pop() if len(begun) == 1 else ()
 
     def chosen(self, best: Tokens, logits, guessed: Tokens) -> list[int]:
         """Of the likeliest tokens, those that the reply takes: as far as the guesses agree, and
@@ -89,7 +95,9 @@ class Quotation:
         """What is left of that which was begun longest ago."""
         begun = [(what, at) for what, at in self.under_way if at >= what.begun]
         longest = max((at for _, at in begun), default=0)
-        return [what.tokens[at:] for what, at in begun if at == longest]
+        begun = [(what, at) for what, at in begun if at == longest]
+        quoted = [(what, at) for what, at in begun if what.name_of in self.unnamed]
+        return [what.tokens[at:] for what, at in quoted or begun]
 
 
 def sayable(chunks: Sequence[Chunk], tokens_of: Callable[[str], Tokens]) -> list[Sayable]:
@@ -101,10 +109,12 @@ def sayable(chunks: Sequence[Chunk], tokens_of: Callable[[str], Tokens]) -> list
     def up_to_its_stop(text: str, before: str) -> tuple[int, ...]:
         return tuple(tokens_of(before + text))[:-1 if text[-1] in ".!?…" else None]
 
-    said = [[chunk.text[start:end] for start, end in sentences(chunk.text)] for chunk in chunks]
-    found = [Sayable(up_to_its_stop(text, " "), BEGUN) for texts in said for text in texts]
-    found += [Sayable(up_to_its_stop(texts[0], f"[{n}] "), len(tokens_of(f"[{n}]")), opening=True)
-              for n, texts in enumerate(said, 1) if texts]
-    found += [Sayable(tuple(tokens_of(name)), NAMED) for name in
+    said = [(chunk.document, [chunk.text[start:end] for start, end in sentences(chunk.text)])
+            for chunk in chunks]
+    found = [Sayable(up_to_its_stop(text, " "), BEGUN, said_by=document)
+             for document, texts in said for text in texts]
+    found += [Sayable(up_to_its_stop(texts[0], f"[{n}] "), len(tokens_of(f"[{n}]")), True, document)
+              for n, (document, texts) in enumerate(said, 1) if texts]
+    found += [Sayable(tuple(tokens_of(name)), NAMED, name_of=name) for name in
               dict.fromkeys(chunk.document for chunk in chunks)]
     return [what for what in dict.fromkeys(found) if len(what.tokens) > what.begun]
