@@ -1,13 +1,16 @@
-"""The pocket model's next step: told how an answer must look, it gives it that look.
+"""A step that the pocket model has not taken: told how an answer must look, it gives it that look.
 
     python data/recipes/tune_pocket.py [--examples 9000] [--start FOLDER] [--out FOLDER]
     python data/recipes/tune_pocket.py --fold data/recipes/tuned_adapter --out build/my_pocket
 
 The same station that the learner uses (`utils.finetuning`) puts an adapter on the pocket model and
-trains it on forms (`forms.py`) in many kinds, beside questions of the earlier steps, so that these
-are not forgotten. Then the adapter is folded into the weights. A killed run goes on where it was;
-its losses lie beside the adapter, in `build/pocket/tuned`. `--fold` trains nothing: it folds in an
-adapter that is there.
+trains it on forms (`forms.py`) in many kinds, beside questions of the earlier steps. Then the
+adapter is folded into the weights. A killed run goes on where it was; its losses lie beside the
+adapter, in `build/pocket/tuned`. `--fold` trains nothing: it folds in an adapter that is there.
+
+Reading survives, choosing among passages does not (the model's card tells how much is lost), and
+the loss that is printed does not show it. So measure what comes out before you use it:
+`measure_pocket.py --model build/my_pocket`.
 """
 
 from __future__ import annotations
@@ -93,7 +96,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--start", type=Path, default=POCKET, help="the model to go on from")
-    parser.add_argument("--out", type=Path, default=POCKET)
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "my_pocket")
     parser.add_argument("--fold", type=Path, help="an adapter to fold in, instead of training one")
     arguments = parser.parse_args()
 
