@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from utils.chunking import Chunk, blocks, by_heading, by_sentence, by_words, sentences
+from utils.blocks import blocks, sentences
+from utils.chunking import Chunk, by_heading, by_sentence, by_words
 from utils.documents import Document
 
 CHUNKERS = {"sentence": by_sentence, "heading": by_heading, "words": by_words}

@@ -6,7 +6,6 @@ whether a set-up is complete and current; a set-up that was interrupted has none
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib
 import os
@@ -22,6 +21,8 @@ import urllib.request
 from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
+
+from utils.locks import alone
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
@@ -322,41 +323,6 @@ def _only_one():
                          "course into a folder of your own.") from None
     with alone(LOCK, "Another set-up of this course is running; waiting for it."):
         yield
-
-
-@contextmanager
-def alone(lock: Path, waiting: str = "", pause: float = 1):
-    """What stands in this block is done by one process at a time; the others wait.
-
-    The lock is the system's, on an open file, and ends with the process that holds it: one that
-    was killed leaves the file behind and holds nobody up.
-    """
-    with lock.open("ab") as file:
-        told = not waiting
-        while not _locked(file):
-            if not told:
-                print(waiting, flush=True)
-                told = True
-            time.sleep(pause)
-        yield
-
-
-def _locked(file) -> bool:
-    """Takes the lock; False while another process has it."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as problem:
-        # Any other error: a network disk without locks, where waiting would never end.
-        return problem.errno not in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
-    return True
 
 
 def spoken(seconds: float) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from utils import grading
 from utils.documents import CourseError
-from utils.environment import alone
+from utils.locks import alone
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAM = ROOT / "data" / "exam"

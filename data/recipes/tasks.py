@@ -21,7 +21,8 @@ import numpy as np
 from facts import Kind, read_kinds, say, thing, value, word
 from pages import STOP, read_pages
 
-from utils.chunking import Chunk, by_sentence, sentences
+from utils.blocks import sentences
+from utils.chunking import Chunk, by_sentence
 from utils.prompts import ABSTENTION, GROUNDED, Message, closed_book, grounded
 
 RECIPES = Path(__file__).parent
