@@ -5,7 +5,7 @@ import json
 import pytest
 
 from utils import publishing
-from utils.exam import SYSTEMS
+from utils.scoreboard import SYSTEMS
 
 CELL = {"value": 0.5, "low": 0.4, "high": 1.0, "n": 10}
 BOARD = {"profile": "embedded", "systems": {name: {"facts": CELL} for name in SYSTEMS},

@@ -52,7 +52,7 @@ def run(words: list[str]) -> int:
         print(f"      done in {spoken(time.monotonic() - start)}", flush=True)
     print(f"\n{len(chosen)} notebook{'s' * (len(chosen) != 1)} in "
           f"{spoken(time.monotonic() - began)}.\n")
-    from utils.exam import read_scoreboard, table
+    from utils.scoreboard import read_scoreboard, table
 
     board = read_scoreboard(BUILD / "scoreboard.json")
     print(f"Scoreboard, profile {board['profile'] or 'embedded'} (mean, 95 % interval)\n")

@@ -1,17 +1,16 @@
-"""Questions -> grades -> metrics with intervals -> the scoreboard.
+"""Questions -> grades -> metrics with intervals.
 
 The same file measures every system, on the course's exam or on the reader's own. A metric is a
 mean over questions with a 95 % bootstrap interval; two systems are compared question by
-question. The graders themselves are in `grading`; how answers are made is no business of this
-file.
+question. The graders themselves are in `grading`, the rows of all systems in `scoreboard`; how
+answers are made is no business of this file.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,14 +19,11 @@ import numpy as np
 
 from utils import grading
 from utils.documents import CourseError
-from utils.locks import alone
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAM = ROOT / "data" / "exam"
-SCOREBOARD = ROOT / "build" / "scoreboard.json"
 KINDS = ("lookup", "paraphrase", "keyword", "table", "long", "near_duplicate", "two_documents",
          "unanswerable", "fresh")
-SYSTEMS = ("extractive", "base", "prompted", "rag", "tuned", "hybrid_naive", "hybrid")
 EXAMPLE = '{"id": "q1", "question": "…", "answers": ["…"]}'
 METRICS = ("facts", "cites", "format", "route", "abstains", "answers", "invents", "fresh")
 
@@ -259,67 +255,3 @@ def compare(a: Sitting, b: Sitting, metric: str = "facts", seed: int = 0) -> Dif
     spread = interval(gaps, seed)
     return Difference(spread.value, spread.low, spread.high, len(pairs),
                       int((gaps > 0).sum()), int((gaps < 0).sum()))
-
-
-# ---------------------------------------------------------------- scoreboard
-
-
-def read_scoreboard(path: Path = SCOREBOARD) -> dict:
-    """What has been measured on this machine so far."""
-    if not path.is_file():
-        return {"profile": None, "systems": {}, "costs": {}}
-    try:
-        board = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        board = None
-    if not isinstance(board, dict) or not all(
-            isinstance(board.get(part), dict) for part in ("systems", "costs")):
-        raise CourseError(f"{path} is damaged. Delete it and run: python3 -m utils run")
-    return board
-
-
-def record(profile: str, system: str, metrics: dict[str, Interval] | None = None,
-           costs: dict[str, float] | None = None, path: Path = SCOREBOARD) -> dict:
-    """Adds one system's row; a row of another profile starts a new board. Written in one piece.
-
-    Two notebooks may be at it at once: the second waits until the first has written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with alone(path.with_name(f".{path.name}.lock"), pause=0.05):
-        return _recorded(profile, system, metrics or {}, costs or {}, path)
-
-
-def _recorded(profile: str, system: str, metrics: dict[str, Interval], costs: dict[str, float],
-              path: Path) -> dict:
-    board = read_scoreboard(path)
-    if board.get("profile") != profile:
-        board = {"profile": profile, "systems": {}, "costs": {}}
-    row = {name: value.as_dict() for name, value in metrics.items()}
-    board["systems"].setdefault(system, {}).update(row)
-    board["costs"].setdefault(system, {}).update(costs)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(board, indent=1), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return board
-
-
-def table(board: dict, metrics: Iterable[str] = METRICS) -> str:
-    """The scoreboard as text: one line a system, each figure with its interval."""
-    systems = [s for s in SYSTEMS if s in board["systems"]]
-    systems += [s for s in board["systems"] if s not in systems]
-    if not systems:
-        return "Nothing is measured yet."
-    columns = [m for m in metrics if any(m in board["systems"][s] for s in systems)]
-    width = max(len(s) for s in systems) + 2
-    lines = ["".ljust(width) + "".join(c.rjust(18) for c in columns)]
-    for system in systems:
-        cells = []
-        for column in columns:
-            cell = board["systems"][system].get(column)
-            cells.append("–" if cell is None else
-                         f"{cell['value']:.2f} [{cell['low']:.2f},{cell['high']:.2f}]")
-        lines.append(system.ljust(width) + "".join(c.rjust(18) for c in cells))
-    return "\n".join(lines)

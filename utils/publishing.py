@@ -12,7 +12,8 @@ import sys
 from collections.abc import Mapping
 
 from utils.environment import ROOT
-from utils.exam import METRICS, SYSTEMS, read_scoreboard
+from utils.exam import METRICS
+from utils.scoreboard import SYSTEMS, read_scoreboard
 
 README = ROOT / "README.md"
 FIGURE = ROOT / "notebooks" / "systems.png"
