@@ -72,17 +72,34 @@ def test_of_the_words_that_may_follow_the_likeliest_is_said():
     assert reply.chosen([4, 9, 9], logits, [4, 5]) == [4, 6]  # a wrong guess ends the step
 
 
-def test_a_number_binds_where_the_reply_opens_and_nowhere_else():
-    numbered = Sayable((70, 1, 71, 5, 6, 7), 3, opening=True)  # "[1] five six seven"
-    reply = Quotation([numbered])
-    reply.read([70, 1])
-    assert reply.ways_on() == set()  # which number is the model's own choice
-    reply.read([71])
-    assert reply.ways_on() == {5} and reply.rest() == (5, 6, 7)
-    reply.read([5, 6, 7])
+def test_a_number_binds_as_long_as_nothing_has_been_quoted():
+    numbered = Sayable((70, 1, 71, 5, 6, 7), 3, opening=True, said_by="KB-1")  # "[1] five six seven"
+    for opening in ([], [9, 9]):  # a reply of the house greets first
+        reply = Quotation([numbered])
+        reply.read([*opening, 70, 1])
+        assert reply.ways_on() == set()  # which number is the model's own choice
+        reply.read([71])
+        assert reply.ways_on() == {5} and reply.rest() == (5, 6, 7)
+        reply.read([5, 6, 7])
+        assert reply.ways_on() == set()
+        reply.read([70, 1, 71])
+        assert reply.ways_on() == set(), "a list of sources may say [1] and close"
+
+
+def test_who_quotes_first_may_name_the_number_behind_it():
+    reply = Quotation([Sayable((1, 2, 3, 4, 5), BEGUN, said_by="KB-2"),
+                       Sayable((70, 1, 71, 1, 2, 3, 4, 5), 3, opening=True, said_by="KB-2")])
+    reply.read([1, 2, 3, 4, 5, 70, 1, 71])
     assert reply.ways_on() == set()
-    reply.read([70, 1, 71])
-    assert reply.ways_on() == set(), "a list of sources may say [1] and close"
+
+
+def test_in_the_models_own_tokens_a_number_behind_a_greeting_quotes(generator):
+    follower = Quotation(sayable(SHELF, generator._ids))
+    follower.read(generator._ids('{"reply": "Thanks for asking! [1]'))
+    assert generator.tokenizer.decode(follower.rest()) == " " + ROW
+    follower = Quotation(sayable(SHELF, generator._ids))
+    follower.read(generator._ids('{"reply": "Nobody knows.", "sources": [2]}'))
+    assert follower.ways_on() == set(), "a list that closes names a number and quotes nothing"
 
 
 def test_what_was_quoted_is_named_first_and_then_the_reply_is_free():

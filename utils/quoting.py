@@ -3,9 +3,9 @@
 A small model that copies loses its place: a table row that names a thing twice leads it round in a
 circle, a bracket makes it stop early. Whether to quote, and what, stays its own choice. But once
 the first words of a passage's sentence stand in the reply, it chooses only among the words that
-follow there, until the sentence is over; a reply that opens with a passage's number quotes that
-passage; a document that it begins to name is one it was shown; and what it has quoted is named
-before anything else (constrained decoding, with the passages as the grammar).
+follow there, until the sentence is over; a passage's number, where nothing has been quoted yet,
+quotes that passage; a document that it begins to name is one it was shown; and what it has quoted
+is named before anything else (constrained decoding, with the passages as the grammar).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Sayable:
 
     tokens: tuple[int, ...]
     begun: int
-    opening: bool = False  # only where a reply begins
+    opening: bool = False  # only as long as nothing has been quoted
     said_by: str = ""  # the document in which a sentence stands
     name_of: str = ""  # or the document whose name this is
 
@@ -39,6 +39,7 @@ class Quotation:
     def __init__(self, sayable: Sequence[Sayable]) -> None:
         self.sayable = sayable
         self.under_way = [(what, 0) for what in sayable]  # what the last words are, up to where
+        self.quoted = False  # whether anything has been
         self.unnamed: set[str] = set()  # documents that were quoted and not named yet
 
     def read(self, tokens: Tokens) -> None:
@@ -49,7 +50,9 @@ class Quotation:
             over = [what for what, at in self.under_way if at == len(what.tokens)]
             self.unnamed |= {what.said_by for what in over if what.said_by}
             self.unnamed -= {what.name_of for what in over}
-            self.under_way += [(what, 0) for what in self.sayable if not what.opening]
+            self.quoted |= any(what.said_by for what in over)
+            self.under_way += [(what, 0) for what in self.sayable
+                               if not (what.opening and self.quoted)]
 
     def ways_on(self) -> set[int]:
         """The tokens of which one must follow; none where the reply is free."""
@@ -114,8 +117,9 @@ def sayable(chunks: Sequence[Chunk], tokens_of: Callable[[str], Tokens]) -> list
             for chunk in chunks]
     found = [Sayable(up_to_its_stop(text, " "), BEGUN, said_by=document)
              for document, texts in said for text in texts]
-    found += [Sayable(up_to_its_stop(texts[0], f"[{n}] "), len(tokens_of(f"[{n}]")), True, document)
-              for n, (document, texts) in enumerate(said, 1) if texts]
+    found += [Sayable(up_to_its_stop(texts[0], number + " "), len(tokens_of(number)), True, document)
+              for n, (document, texts) in enumerate(said, 1) if texts
+              for number in (f"[{n}]", f" [{n}]")]
     found += [Sayable(tuple(tokens_of(name)), NAMED, name_of=name) for name in
               dict.fromkeys(chunk.document for chunk in chunks)]
     return [what for what in dict.fromkeys(found) if len(what.tokens) > what.begun]

@@ -11,7 +11,7 @@ import math
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils.embedding import wheel_embedder_path
@@ -24,15 +24,12 @@ SCALE = 2.0  # of the adapter: lora_alpha / rank
 LINEAR = r"layer\.\d\..*(query|key|value|dense)$"  # the layers that an adapter changes
 
 
-def options(about: str, minutes: float, questions: int, out: Path) -> argparse.ArgumentParser:
+def options(about: str, minutes: float, out: Path) -> argparse.ArgumentParser:
     """The flags that all have."""
     parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=minutes)
     parser.add_argument("--rate", type=float, default=4e-4)
     parser.add_argument("--rank", type=int, default=32)
-    parser.add_argument("--questions", type=int, default=questions,
-                        help="questions of a trade a step")
-    parser.add_argument("--near", type=int, default=4, help="near misses a question")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=out)
@@ -50,11 +47,17 @@ class Pupil:
     trades: dict
     train: list[str]
     rng: random.Random
+    waiting: list[str] = field(default_factory=list)
 
     @property
     def own(self) -> list:
         """The weights that learn."""
         return [p for a in self.adapters.values() for p in a.parameters()]
+
+    def next_trade(self):
+        """One trade after the other, in an order drawn anew once all have had their turn."""
+        self.waiting = self.waiting or self.rng.sample(self.train, len(self.train))
+        return self.trades[self.waiting.pop()]
 
     def read(self, texts: list[str]):
         """(last hidden states, what the tokenizer said), in the format this machine is quick in."""
@@ -83,6 +86,12 @@ def pupil(arguments, read_trade: Callable, **attention) -> Pupil:
                                       attention_probs_dropout_prob=0.0, **attention)
     return Pupil(model, AutoTokenizer.from_pretrained(base), attach(model, arguments.rank), trades,
                  train, random.Random(arguments.seed))
+
+
+def alike(texts: list[str], count: int = 32) -> list[list[int]]:
+    """The numbers of the texts in groups of like length, which are read together."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    return [order[i:i + count] for i in range(0, len(order), count)]
 
 
 def rate(highest: float, steps: int, done: float) -> float:

@@ -21,7 +21,7 @@ ROOT = RECIPES.parents[1]
 sys.path[:0] = [str(RECIPES), str(ROOT)]
 
 import numpy as np  # noqa: E402
-from adapting import HELD_OUT, fill, options, pupil, rate, save  # noqa: E402
+from adapting import HELD_OUT, alike, fill, options, pupil, rate, save  # noqa: E402
 from pages import read_pages  # noqa: E402
 
 from utils.chunking import by_sentence  # noqa: E402
@@ -34,25 +34,29 @@ GOLD_LEFT_OUT = 0.12
 
 
 def read_trade(path: Path) -> tuple[list[str], list[tuple[str, list[int], list[int]]]]:
-    """(texts of the trade, [(question, which answer, which were found near)])."""
+    """(texts of the trade, [(question, which answer, which were found near)]).
+
+    What the search finds near is asked of the held-out trades alone; the others learn from all.
+    """
     pages, _ = read_pages(path)
     units = [c for p in pages for c in by_sentence(p.document)]
     place = {(c.document, c.start): i for i, c in enumerate(units)}
-    texts, shown = [searched_text(c) for c in units], in_context(units)
+    shown = in_context(units)
     asked = [a for p in pages for a in p.asked]
-    questions = [a.question for a in asked]
-    fused = reciprocal_rank_fusion(embed(questions) @ embed(shown).T,
-                                   BM25(texts).scores(questions))
-    cases = []
-    for a, row in zip(asked, fused, strict=True):
-        gold = [place[g.document, g.start] for g in a.gold]
-        near = [int(j) for j in np.argsort(-row, kind="stable")[:NEAR] if j not in gold]
-        cases.append((a.question, gold, near))
-    return shown, cases
+    gold = [[place[g.document, g.start] for g in a.gold] for a in asked]
+    near: list[list[int]] = [[] for _ in asked]
+    if path.stem in HELD_OUT:
+        questions = [a.question for a in asked]
+        fused = reciprocal_rank_fusion(
+            embed(questions) @ embed(shown).T,
+            BM25([searched_text(c) for c in units]).scores(questions))
+        near = [[int(j) for j in np.argsort(-row, kind="stable")[:NEAR] if j not in right]
+                for row, right in zip(fused, gold, strict=True)]
+    return shown, list(zip([a.question for a in asked], gold, near, strict=True))
 
 
 def main() -> None:
-    arguments = options(__doc__, 15, 16, ROOT / "data" / "reranker").parse_args()
+    arguments = options(__doc__, 15, ROOT / "data" / "reranker").parse_args()
 
     import torch
 
@@ -74,18 +78,21 @@ def main() -> None:
 
     def scores(questions: list[str], texts: list[str]):
         """(questions, texts): the mean best match of a question's pieces."""
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        asked, real = pieces(questions)
-        columns = [None] * len(texts)
-        for first in range(0, len(order), 24):
-            some = order[first:first + 24]
-            read, there = pieces([texts[i] for i in some])
-            near = torch.einsum("qad,tbd->qtab", asked, read)
-            best = near.masked_fill(~there[None, :, None, :], -1).max(dim=-1).values
-            mean = (best * real[:, None]).sum(dim=-1) / real.sum(dim=-1)[:, None].clamp(min=1)
-            for i, column in zip(some, mean.T, strict=True):
-                columns[i] = column
-        return torch.stack(columns, dim=1)
+        columns = alike(texts)
+        read = [pieces([texts[i] for i in some]) for some in columns]
+        rows = alike(questions)
+        table = []
+        for some in rows:
+            asked, real = pieces([questions[i] for i in some])
+            means = []
+            for passage, there in read:
+                near = torch.einsum("qad,tbd->qtab", asked, passage)
+                best = near.masked_fill(~there[None, :, None, :], -1).max(dim=-1).values
+                means.append((best * real[:, None]).sum(dim=-1)
+                             / real.sum(dim=-1)[:, None].clamp(min=1))
+            table.append(torch.cat(means, dim=1))
+        back = [torch.tensor(sum(groups, [])).argsort() for groups in (rows, columns)]
+        return torch.cat(table)[back[0]][:, back[1]]
 
     def probed() -> dict[str, float]:
         model.eval()
@@ -110,10 +117,9 @@ def main() -> None:
 
     model.train()
     started, step, losses, last = time.monotonic(), 0, [], 0.0
-    weights = [len(trades[t][1]) for t in one.train]
     while True:
         done = (time.monotonic() - started) / 60 / arguments.minutes
-        if step % 100 == 0 or done >= 1:
+        if step % 40 == 0 or done >= 1:
             figures = probed()
             print(f"step {step} done {done:.2f} loss {np.mean(losses or [0]):.3f} "
                   f"sharp {float(sharp.exp()):.1f} none {float(none):.3f} " +
@@ -130,27 +136,19 @@ def main() -> None:
             break
         for group in optimizer.param_groups:
             group["lr"] = group.get("scale", 1) * rate(arguments.rate, step, done)
-        texts, cases = trades[rng.choices(one.train, weights)[0]]
-        some = rng.sample(cases, arguments.questions)
-        kept = [gold if rng.random() > GOLD_LEFT_OUT else [] for _, gold, _ in some]
-        banned = [set(gold) - set(k) for (_, gold, _), k in zip(some, kept, strict=True)]
-        shown = {j for k in kept for j in k}
-        for _, _, near in some:
-            shown |= set(sorted(near, key=lambda _: rng.random())[:arguments.near // 2])
-            shown |= set(near[:8][:rng.randint(0, arguments.near)])
-        shown = sorted(shown)
-        rows = scores([q for q, *_ in some], [texts[j] for j in shown])
+        texts, cases = one.next_trade()
+        rows = scores([q for q, *_ in cases], texts)
         loss = 0.0
-        for row, gold, out in zip(rows, kept, banned, strict=True):
-            row = row + torch.tensor([-9.0 if j in out else 0.0 for j in shown])
+        for row, (_, gold, _) in zip(rows, cases, strict=True):
+            if gold and rng.random() < GOLD_LEFT_OUT:
+                row, gold = row.index_fill(0, torch.tensor(gold), -9.0), []
             shares = torch.log_softmax(sharp.exp() * torch.cat([none[None], row]), dim=0)
-            right = [1 + shown.index(j) for j in gold]
-            loss = loss - (shares[right].mean() if right else shares[0])
-        (loss / len(some)).backward()
+            loss = loss - (shares[[1 + j for j in gold]].mean() if gold else shares[0])
+        (loss / len(cases)).backward()
         torch.nn.utils.clip_grad_norm_(one.own, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item() / len(some))
+        losses.append(loss.item() / len(cases))
         step += 1
 
 
