@@ -267,7 +267,8 @@ def test_extras_run_only_when_they_are_named(folder, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the signal is sent in the way of Unix")
-def test_ctrl_c_ends_a_run_and_its_notebook(folder):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])  # Ctrl-C, and a polite kill
+def test_a_signal_ends_a_run_and_its_notebook(folder, name):
     write(folder, "01_long", "import os, pathlib, time",
           "pathlib.Path('up').write_text(str(os.getpid()))",
           "pathlib.Path('waits').touch()\ntime.sleep(60)")
@@ -280,7 +281,7 @@ def test_ctrl_c_ends_a_run_and_its_notebook(folder):
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         wait_for(folder / "notebooks" / "waits")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, name))
         _, errors = process.communicate(timeout=20)
     finally:
         process.kill()

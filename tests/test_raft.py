@@ -70,6 +70,12 @@ def test_the_right_passage_stands_where_it_was_found():
                      "urgency": "low", "sources": ["KB-101"]}
 
 
+def test_the_queue_is_named_when_the_documents_are():
+    """A model writes from left to right: the queue may follow from the document, not before it."""
+    for _, reply in made(example(), withheld=0.5):
+        assert list(reply) == ["reply", "sources", "route", "urgency"]
+
+
 def test_a_passage_that_was_not_found_is_put_among_the_others():
     places = set()
     for seed in range(20):

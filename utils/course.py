@@ -75,19 +75,20 @@ def _execute(path: Path) -> str | None:
     out.parent.mkdir(parents=True, exist_ok=True)
     begun, stopped = [0], []
 
-    def obey_ctrl_c(notebook) -> None:  # nbclient's own handler ends in an AssertionError
+    def obey_a_stop(notebook) -> None:  # nbclient's own handler ends in an AssertionError
         def stop() -> None:
             stopped.append(True)
             task.cancel()
 
         task = asyncio.current_task()
         if os.name != "nt":  # there Ctrl-C comes as a KeyboardInterrupt by itself
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop)
 
     client = NotebookClient(book, timeout=CELL_SECONDS, kernel_name="python3",
                             resources={"metadata": {"path": str(path.parent)}},
                             extra_arguments=["--log-level=CRITICAL"],
-                            on_notebook_start=obey_ctrl_c,
+                            on_notebook_start=obey_a_stop,
                             on_cell_start=lambda cell, cell_index: begun.append(cell_index))
     error = None
     try:

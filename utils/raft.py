@@ -43,7 +43,7 @@ def with_documents(examples: Sequence[dict], retriever: Retriever, passages: int
     made = []
     for example, hits in zip(examples, found_for, strict=True):
         found = [h.chunk for h in hits]
-        reply = example["messages"][-1]["content"]
+        reply = house_json(example["messages"][-1]["content"])
         gold = _passage(example, retriever.index.chunks) if example.get("source") else None
         if example.get("source") and gold is None:
             continue
@@ -61,7 +61,7 @@ def with_documents(examples: Sequence[dict], retriever: Retriever, passages: int
             context.insert(at, gold)
             reply = _rewritten(reply, f"[{at + 1}] {gold.text}", (gold.document,))
         made.append({"messages": [*shown(_question(example), context),
-                                  {"role": "assistant", "content": reply}]})
+                                  {"role": "assistant", "content": _written(reply)}]})
     return made
 
 
@@ -110,11 +110,16 @@ def _unknown(examples: Sequence[dict]) -> str:
                       "hold nothing back: withheld=0.")
 
 
-def _rewritten(reply: str, said: str, sources: Sequence[str]) -> str:
+def _rewritten(reply: dict, said: str, sources: Sequence[str]) -> dict:
     """The reply saying this instead, between its own opening and closing words."""
-    known = json.loads(reply)
-    framed = FRAMED.fullmatch(known["reply"])
+    framed = FRAMED.fullmatch(reply["reply"])
     end = "" if said.endswith((".", "!", "?")) else "."
-    known["reply"] = (f"{framed['opening']} {said}{end} {framed['closing']}" if framed
-                      else said + end)
-    return json.dumps({**known, "sources": list(sources)}, ensure_ascii=False)
+    return reply | {"sources": list(sources), "reply": (
+        f"{framed['opening']} {said}{end} {framed['closing']}" if framed else said + end)}
+
+
+def _written(reply: dict) -> str:
+    """As JSON: what is said, the documents it rests on, and then what follows from them."""
+    order = [name for name in ("reply", "sources") if name in reply]
+    order += [name for name in reply if name not in order]
+    return json.dumps({name: reply[name] for name in order}, ensure_ascii=False)
