@@ -12,7 +12,7 @@ from utils.chunking import Chunk
 from utils.generation import Generator, load_generator
 from utils.profiles import PROFILES, choose
 from utils.prompts import grounded
-from utils.quoting import BEGUN, NAMED, Quotation, Sayable, sayable
+from utils.quoting import BEGUN, NAMED, Quotation, Sayable, marks, sayable
 
 ROOT = Path(__file__).resolve().parents[1]
 ROW = "Code: LC-46; Job: Firmware update (by cable); Time (h): 0.2; Price: EUR 12"
@@ -73,7 +73,7 @@ def test_of_the_words_that_may_follow_the_likeliest_is_said():
 
 
 def test_a_number_binds_as_long_as_nothing_has_been_quoted():
-    numbered = Sayable((70, 1, 71, 5, 6, 7), 3, opening=True, said_by="KB-1")  # "[1] five six seven"
+    numbered = Sayable((70, 1, 71, 5, 6, 7), 3, opening=True, said_by="KB-1")  # "[1] five six …"
     for opening in ([], [9, 9]):  # a reply of the house greets first
         reply = Quotation([numbered])
         reply.read([*opening, 70, 1])
@@ -100,6 +100,32 @@ def test_in_the_models_own_tokens_a_number_behind_a_greeting_quotes(generator):
     follower = Quotation(sayable(SHELF, generator._ids))
     follower.read(generator._ids('{"reply": "Nobody knows.", "sources": [2]}'))
     assert follower.ways_on() == set(), "a list that closes names a number and quotes nothing"
+
+
+def test_behind_a_sentence_there_comes_a_mark_and_not_one_more_word():
+    text, longer = (Sayable(tokens, BEGUN, said_by="KB-1")
+                    for tokens in ((1, 2, 3, 4, 5), (1, 2, 3, 4, 5, 6)))
+    name = Sayable((8, 9), 1, name_of="KB-1")
+    reply = Quotation([text, name], marks={90, 91})
+    reply.read([1, 2, 3, 4, 5])
+    assert reply.ways_on() == {90, 91} and reply.rest() == ()
+    reply.read([90])
+    assert reply.ways_on() == set(), "behind the mark the reply is free"
+    reply.read([8, 9])
+    assert reply.ways_on() == set(), "a name is no sentence"
+    reply = Quotation([text, longer], marks={90})
+    reply.read([1, 2, 3, 4, 5])
+    assert reply.ways_on() == {90, 6}, "unless another sentence goes on"
+
+
+def test_marks_are_neither_words_nor_numbers_nor_what_nobody_can_read():
+    assert marks([".", " (", '.",', "\n", " ", "", " the", "7", "\x11", "\ufffd", "é", "–"]) == {
+        0, 1, 2, 3, 11}
+
+
+def test_the_pocket_model_ends_its_turn_with_a_token_that_may_stand_behind_a_row(generator):
+    assert generator._ends < generator._marks < set(range(len(generator.tokenizer)))
+    assert not {generator._ids(w)[0] for w in ("a", " the", "7")} & generator._marks
 
 
 def test_what_was_quoted_is_named_first_and_then_the_reply_is_free():

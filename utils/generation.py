@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from utils.embedding import not_loaded
 from utils.guessing import Guesses
 from utils.profiles import Profile
 from utils.prompts import Message
-from utils.quoting import Quotation, sayable
+from utils.quoting import Quotation, marks, sayable
 
 SHARED = 48  # tokens: a shorter common opening is not worth a reading of its own
 STEP = 128  # tokens read at once while a batch answers: more guesses only where rows are few
@@ -38,12 +39,12 @@ class Generator:
     longest: int = 1536
     quotes_whole: bool = False  # a passage's sentence that it has begun is said to its end
 
-    def reply(self, messages: Sequence[Message], max_new_tokens: int = 160,
+    def reply(self, messages: Sequence[Message], max_new_tokens: int = 192,
               passages: Sequence[Chunk] = ()) -> str:
         """One reply; `passages` are those that the messages show."""
         return self.replies([messages], max_new_tokens, passages=[passages])[0]
 
-    def replies(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int = 160,
+    def replies(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int = 192,
                 progress: bool = False, passages: Sequence[Sequence[Chunk]] | None = None
                 ) -> list[str]:
         """One reply a conversation, in their order; generated in batches of like length."""
@@ -68,7 +69,7 @@ class Generator:
                 found[i] = _without_thinking(text)
         return found
 
-    def stream(self, messages: Sequence[Message], max_new_tokens: int = 160,
+    def stream(self, messages: Sequence[Message], max_new_tokens: int = 192,
                passages: Sequence[Chunk] = ()) -> Iterator[str]:
         """The reply piece by piece, as it is made."""
         from transformers import LogitsProcessorList, TextIteratorStreamer
@@ -130,7 +131,15 @@ class Generator:
 
     def _quotation(self, passages: Sequence[Chunk]) -> Quotation:
         """What a reply over these passages must go on with, once begun."""
-        return Quotation(sayable(passages, self._ids) if self.quotes_whole else ())
+        if not self.quotes_whole:
+            return Quotation(())
+        return Quotation(sayable(passages, self._ids), self._marks)
+
+    @cached_property
+    def _marks(self) -> set[int]:
+        """The tokens that may stand behind a quotation: marks, and the end of the turn."""
+        return self._ends | marks([self.tokenizer.decode([n], skip_special_tokens=True)
+                                   for n in range(len(self.tokenizer))])
 
     def _greedy(self, inputs: dict, most: int, heard: Guesses,
                 quotations: Sequence[Quotation]) -> list[list[int]]:
@@ -295,7 +304,7 @@ def _without_thinking(text: str) -> str:
     return text.rpartition("</think>")[2].strip()
 
 
-def llama_index_llm(generator: Generator, max_new_tokens: int = 160):
+def llama_index_llm(generator: Generator, max_new_tokens: int = 192):
     """The generator as a LlamaIndex LLM, so that no component falls back to a paid service."""
     from llama_index.core.base.llms.types import (
         ChatMessage,

@@ -3,14 +3,15 @@
 A small model that copies loses its place: a table row that names a thing twice leads it round in a
 circle, a bracket makes it stop early. Whether to quote, and what, stays its own choice. But once
 the first words of a passage's sentence stand in the reply, it chooses only among the words that
-follow there, until the sentence is over; a passage's number, where nothing has been quoted yet,
-quotes that passage; a document that it begins to name is one it was shown; and what it has quoted
-is named before anything else (constrained decoding, with the passages as the grammar).
+follow there, until the sentence is over, and behind it a mark or the end, not one more word; a
+passage's number, where nothing has been quoted yet, quotes that passage; a document that it begins
+to name is one it was shown; and what it has quoted is named before anything else (constrained
+decoding, with the passages as the grammar).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from utils.blocks import sentences
@@ -36,8 +37,9 @@ class Sayable:
 class Quotation:
     """Follows one reply as it is said, and knows which tokens may come next."""
 
-    def __init__(self, sayable: Sequence[Sayable]) -> None:
+    def __init__(self, sayable: Sequence[Sayable], marks: Set[int] = frozenset()) -> None:
         self.sayable = sayable
+        self.marks = marks  # the tokens that may stand behind a sentence (none: any may)
         self.under_way = [(what, 0) for what in sayable]  # what the last words are, up to where
         self.quoted = False  # whether anything has been
         self.unnamed: set[str] = set()  # documents that were quoted and not named yet
@@ -57,13 +59,15 @@ class Quotation:
     def ways_on(self) -> set[int]:
         """The tokens of which one must follow; none where the reply is free."""
         begun = self._begun()
-        if any(not left for left in begun):
+        ways = {left[0] for _, left in begun if left}
+        over = [what for what, left in begun if not left]
+        if over and not (self.marks and all(what.said_by for what in over)):
             return set()
-        return {left[0] for left in begun}
+        return ways | self.marks if over else ways
 
     def rest(self) -> tuple[int, ...]:
         """All that must follow, as far as there is one way only."""
-        begun = set(self._begun())
+        begun = {left for _, left in self._begun()}
         return begun.pop() if len(begun) == 1 else ()
 
     def chosen(self, best: Tokens, logits, guessed: Tokens) -> list[int]:
@@ -73,7 +77,8 @@ class Quotation:
         for n, token in enumerate(best):
             ways = self.ways_on()
             if ways and token not in ways:
-                token = max(ways, key=lambda way: float(logits[n, way]))
+                some = sorted(ways)
+                token = some[int(logits[n, some].argmax())]
             self.read([token])
             taken.append(token)
             if n >= len(guessed) or guessed[n] != token:
@@ -95,20 +100,27 @@ class Quotation:
 
         return only_ways_on
 
-    def _begun(self) -> list[tuple[int, ...]]:
-        """What is left of that which was begun longest ago."""
+    def _begun(self) -> list[tuple[Sayable, tuple[int, ...]]]:
+        """That which was begun longest ago, and what is left of it."""
         begun = [(what, at) for what, at in self.under_way if at >= what.begun]
         longest = max((at for _, at in begun), default=0)
         begun = [(what, at) for what, at in begun if at == longest]
         quoted = [(what, at) for what, at in begun if what.name_of in self.unnamed]
-        return [what.tokens[at:] for what, at in quoted or begun]
+        return [(what, what.tokens[at:]) for what, at in quoted or begun]
+
+
+def marks(words: Sequence[str]) -> set[int]:
+    """Of a vocabulary, the numbers of what is no word and no part of one: marks, line breaks."""
+    return {n for n, word in enumerate(words) if "\n" in word or (
+        (mark := word.strip()[:1]) and mark.isprintable() and not mark.isalnum()
+        and "\ufffd" not in word)}
 
 
 def sayable(chunks: Sequence[Chunk], tokens_of: Callable[[str], Tokens]) -> list[Sayable]:
     """The sentences of the chunks, the numbers with what they stand before, the documents' names.
 
-    A sentence is held to up to its last token, if that brings the stop: a reply may set something
-    else behind the same words.
+    A sentence is held to up to its last token, if that brings the stop: a reply may set another
+    mark behind the same words.
     """
     def up_to_its_stop(text: str, before: str) -> tuple[int, ...]:
         return tuple(tokens_of(before + text))[:-1 if text[-1] in ".!?…" else None]
@@ -117,7 +129,8 @@ def sayable(chunks: Sequence[Chunk], tokens_of: Callable[[str], Tokens]) -> list
             for chunk in chunks]
     found = [Sayable(up_to_its_stop(text, " "), BEGUN, said_by=document)
              for document, texts in said for text in texts]
-    found += [Sayable(up_to_its_stop(texts[0], number + " "), len(tokens_of(number)), True, document)
+    found += [Sayable(up_to_its_stop(texts[0], f"{number} "), len(tokens_of(number)), opening=True,
+                      said_by=document)
               for n, (document, texts) in enumerate(said, 1) if texts
               for number in (f"[{n}]", f" [{n}]")]
     found += [Sayable(tuple(tokens_of(name)), NAMED, name_of=name) for name in
