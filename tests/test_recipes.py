@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "data" / "recipes"
 sys.path.insert(0, str(RECIPES))
 
+import adapting  # noqa: E402
 import facts  # noqa: E402
 import pages  # noqa: E402
 import tasks  # noqa: E402
@@ -161,3 +162,12 @@ def test_what_is_known_by_heart_stands_on_the_pages():
                for gold in asked.gold}
     assert len(known) == 100
     assert all(tuple(pair) in written for pair in known)
+
+
+def test_every_trade_has_its_turn_and_texts_of_like_length_are_read_together():
+    trades = {name: (name, []) for name in "abcde"}
+    pupil = adapting.Pupil(None, None, {}, trades, list(trades), random.Random(3))
+    rounds = [[pupil.next_trade()[0] for _ in trades] for _ in range(3)]
+    assert all(sorted(one) == list(trades) for one in rounds) and rounds[0] != rounds[1]
+    groups = adapting.alike(["ccc", "a", "bb", "dddd", "e"], count=2)
+    assert groups == [[1, 4], [2, 0], [3]]

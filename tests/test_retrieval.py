@@ -276,6 +276,20 @@ def test_the_trained_embedder_finds_more_in_a_trade_it_has_not_seen():
     assert shares[1] > shares[0] + 0.04
 
 
+def test_the_trained_reranker_puts_the_answer_first_more_often_in_a_trade_it_has_not_seen():
+    sys.path.insert(0, str(ROOT / "data" / "recipes"))
+    from train_reranker import HELD_OUT, read_trade
+
+    assert "vet" in HELD_OUT
+    texts, cases = read_trade(ROOT / "data" / "recipes" / "prose" / "vet.md")
+    cases = [case for case in cases if case[1]]
+    shown = [[texts[n] for n in (*gold, *near)] for _, gold, near in cases]
+    first = [np.mean([row.argmax() < len(gold) for row, (_, gold, _) in zip(
+        one.scores([q for q, *_ in cases], shown), cases, strict=True)])
+        for one in (plain_late_interaction(), load_reranker())]
+    assert first[1] > first[0] + 0.08
+
+
 def test_an_index_of_the_plain_embedder_is_refused_by_the_trained_one(index, tmp_path):
     path = stored.save(stored.build(PAGES, by_sentence, plain_embedder()), tmp_path / "i.npz")
     with pytest.raises(CourseError, match="made with the embedder"):

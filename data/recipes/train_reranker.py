@@ -4,9 +4,11 @@
 
 Late interaction compares a question and a passage word by word: every piece of the question looks
 for its best match among the pieces of the passage. all-MiniLM-L6-v2 was never trained for that. A
-LoRA adapter learns it here from the hand-written pages of `prose/` (90 trades, none of them the
-course's company). Beside the passages stands "none of them" with a score of its own, learned from
-questions whose answer is not there: what scores below it is better left out.
+LoRA adapter learns it here from the hand-written pages of `prose/` (127 trades, none of them the
+course's company). A step is one trade: all its questions against all its sentences, so that a
+sentence is read once for a hundred and fifty questions. Beside the sentences stands "none of them"
+with a score of its own, learned from questions whose answer is not there: what scores below it is
+better left out.
 """
 
 from __future__ import annotations
