@@ -1,9 +1,11 @@
 """A message that asks two things: each is answered from its own passages, as one reply."""
 
+import json
+
 import pytest
 
 from utils import prompts
-from utils.assistant import Assistant
+from utils.assistant import Assistant, _together
 from utils.chunking import Chunk
 from utils.retrieval import Hit, by_turns
 
@@ -52,12 +54,47 @@ def test_the_baseline_quotes_the_first_of_each():
     assert answer.cited == ("cafe", "pool")
 
 
-@pytest.mark.parametrize("options", [{"in_parts": False}, {"prompt": prompts.shown},
-                                     {"prompt": prompts.house}])
-def test_a_reply_in_a_form_is_one_whatever_was_asked(options):
+@pytest.mark.parametrize("options", [{"in_parts": False}, {"prompt": prompts.house}])
+def test_who_reads_rules_first_is_asked_once_whatever_was_asked(options):
     model = Quoting()
     answer = Assistant("x", Search(), model, **options).answer(BOTH)
     assert len(model.sent) == 1 and answer.text.startswith("[1] ")
+
+
+class Formal(Quoting):
+    """Quotes in the house's form, with fields that differ from reply to reply."""
+
+    fields = ({"route": "orders", "urgency": "high"}, {"route": "repairs", "urgency": "low"})
+    frame = "Thanks for asking! {} Ride well, your Wrenfield team"
+
+    def replies(self, *asked, **named):
+        return [json.dumps({"reply": self.frame.format(text), "sources": [shown[0].document],
+                            **fields}) for text, shown, fields in zip(
+            super().replies(*asked, **named), self.passages, self.fields, strict=False)]
+
+
+def test_two_replies_in_the_form_of_the_house_become_one():
+    answer = Assistant("hybrid", Search(), Formal(), prompts.shown).answer(BOTH)
+    assert json.loads(answer.text) == {
+        "reply": "Thanks for asking! [2] Soup costs EUR 6. [3] The pool opens at 7:30. Ride well, "
+                 "your Wrenfield team", "sources": ["cafe", "pool"], "route": "orders",
+        "urgency": "high"}
+    assert answer.cited == ("cafe", "pool")
+
+
+def test_the_urgent_half_decides_and_a_reply_without_a_frame_is_kept_whole():
+    model = Formal()
+    model.fields, model.frame = ({"urgency": "low"}, {"urgency": "normal"}), "{}"
+    answer = json.loads(Assistant("hybrid", Search(), model, prompts.shown).answer(BOTH).text)
+    assert answer["urgency"] == "normal"
+    assert answer["reply"] == "[2] Soup costs EUR 6. [3] The pool opens at 7:30."
+
+
+@pytest.mark.parametrize("broken", ['{"reply": "half', '{"reply": 3, "sources": []}', "[]",
+                                    '{"reply": "x", "sources": "KB-1"}'])
+def test_a_reply_that_is_broken_is_not_mended_by_the_other(broken):
+    whole = '{"reply": "x", "sources": [], "route": "orders", "urgency": "low"}'
+    assert _together([(whole, [0]), (broken, [1])]) == f"{whole} {broken}"
 
 
 def test_one_question_is_asked_as_it_stands():

@@ -6,6 +6,7 @@ what was retrieved, what the model was shown, which documents it cites, and how 
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ from utils.retrieval import Hit, Retriever, parts_of
 CHUNKER = by_sentence  # short evidence: what the pocket model reads best
 Prompt = Callable[[str, Sequence], list[prompts.Message]]
 
+SPLIT = (prompts.grounded, prompts.shown)  # prompts under which two questions are asked apart
 ADAPTERS = ROOT / "build" / "adapters"  # where the notebooks leave what they trained
 
 
@@ -127,10 +129,11 @@ class Assistant:
         """What is asked, with the numbers of the hits it is asked over.
 
         That is the message and all hits; or each of its questions with those that its own search
-        has found. A reply in the house's form is one, whatever was asked.
+        has found. Where rules and examples stand before it, a message is asked as a whole: each
+        part would be one more long prompt.
         """
         whole = [(question, list(range(len(hits))))]
-        if not self.in_parts or self.retriever is None or self.prompt is not prompts.grounded:
+        if not self.in_parts or self.retriever is None or self.prompt not in SPLIT:
             return whole
         pieces = []
         for n, part in enumerate(parts_of(question), 1):
@@ -197,7 +200,31 @@ def _together(replies: Sequence[tuple[str, Sequence[int]]]) -> str:
 
     if len(replies) == 1 and list(replies[0][1]) == list(range(len(replies[0][1]))):
         return replies[0][0]
-    return " ".join(dict.fromkeys(renumbered(*reply) for reply in replies))
+    texts = list(dict.fromkeys(renumbered(*reply) for reply in replies))
+    return _one_form(texts) or " ".join(texts)
+
+
+def _one_form(texts: Sequence[str]) -> str | None:
+    """Replies in the house's form as one; None if one of them is not in that form.
+
+    What they say stands in one frame, and all their sources are named. The first queue takes over;
+    the highest urgency counts.
+    """
+    forms = [house_json(text) for text in texts]
+    if not all(form and isinstance(form.get("reply"), str)
+               and isinstance(form.get("sources"), list) for form in forms):
+        return None
+    frames = [prompts.FRAMED.fullmatch(form["reply"]) for form in forms]
+    said = [frame["said"] if all(frames) else form["reply"]
+            for frame, form in zip(frames, forms, strict=True)]
+    if all(frames):
+        said = [frames[0]["opening"], *said, frames[-1]["closing"]]
+    merged = forms[0] | {"reply": " ".join(dict.fromkeys(said)), "sources": list(
+        dict.fromkeys(str(name) for form in forms for name in form["sources"]))}
+    if "urgency" in merged:
+        merged["urgency"] = max((form.get("urgency") for form in forms),
+                                key=lambda word: "low normal high".find(str(word)))
+    return json.dumps(merged, ensure_ascii=False)
 
 
 def cited_documents(text: str, hits: Sequence[Hit]) -> tuple[str, ...]:

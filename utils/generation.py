@@ -39,12 +39,12 @@ class Generator:
     longest: int = 1536
     quotes_whole: bool = False  # a passage's sentence that it has begun is said to its end
 
-    def reply(self, messages: Sequence[Message], max_new_tokens: int = 192,
+    def reply(self, messages: Sequence[Message], max_new_tokens: int = 160,
               passages: Sequence[Chunk] = ()) -> str:
         """One reply; `passages` are those that the messages show."""
         return self.replies([messages], max_new_tokens, passages=[passages])[0]
 
-    def replies(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int = 192,
+    def replies(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int = 160,
                 progress: bool = False, passages: Sequence[Sequence[Chunk]] | None = None
                 ) -> list[str]:
         """One reply a conversation, in their order; generated in batches of like length."""
@@ -69,7 +69,7 @@ class Generator:
                 found[i] = _without_thinking(text)
         return found
 
-    def stream(self, messages: Sequence[Message], max_new_tokens: int = 192,
+    def stream(self, messages: Sequence[Message], max_new_tokens: int = 160,
                passages: Sequence[Chunk] = ()) -> Iterator[str]:
         """The reply piece by piece, as it is made."""
         from transformers import LogitsProcessorList, TextIteratorStreamer
@@ -304,7 +304,7 @@ def _without_thinking(text: str) -> str:
     return text.rpartition("</think>")[2].strip()
 
 
-def llama_index_llm(generator: Generator, max_new_tokens: int = 192):
+def llama_index_llm(generator: Generator, max_new_tokens: int = 160):
     """The generator as a LlamaIndex LLM, so that no component falls back to a paid service."""
     from llama_index.core.base.llms.types import (
         ChatMessage,

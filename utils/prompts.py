@@ -8,6 +8,7 @@ they are asked; nothing here depends on which model that is.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,10 @@ repairs (workshop, parts, warranty), technical (riding, charging, displays, app)
 "sources": the list of the documents used, by id, as in ["KB-101"].
 Where no passage answers, the answer is "I could not find this in our documents, so I have \
 passed your question to a colleague." and the list is empty."""
+
+# Of what the customer reads: the house's opening, what is said, the house's closing.
+FRAMED = re.compile(r"(?P<opening>[^.!?]*[.!?]) (?P<said>.*[.!?][\"')*\]]*) (?P<closing>[^.!?]*)",
+                    re.DOTALL)
 
 # The worked examples, in the order in which they are added: the customer of a conversation in
 # data/style/train.jsonl, and the document and words that its passages stand around.

@@ -12,17 +12,14 @@ from __future__ import annotations
 
 import json
 import random
-import re
 from collections.abc import Sequence
 
 from utils.chunking import Chunk
 from utils.documents import CourseError
 from utils.grading import abstains, house_json
-from utils.prompts import shown
+from utils.prompts import FRAMED, shown
 from utils.retrieval import Retriever
 
-FRAMED = re.compile(r"(?P<opening>[^.!?]*[.!?]) (?P<said>.*[.!?][\"')*\]]*) (?P<closing>[^.!?]*)",
-                    re.DOTALL)
 EMPTY = 0.5  # of the lessons without the passage that answers show none: the search said nothing
 SAME = 0.8  # a passage with this share of the quote's words may answer as well
 
