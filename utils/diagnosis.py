@@ -8,6 +8,7 @@ stands is the business of `coverage`, whether a reply is right that of `grading`
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
@@ -86,3 +87,13 @@ def passages_used(reply: str, found: Sequence[Chunk]) -> list[Chunk]:
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
+
+
+def usual_queues(examples: Sequence[dict]) -> dict[str, str]:
+    """For every document that replies of the house name: the queue they most often go to."""
+    counts: dict[str, Counter] = {}
+    for example in examples:
+        reply = grading.house_json(example["messages"][-1]["content"]) or {}
+        for name in reply.get("sources", ()):
+            counts.setdefault(name, Counter())[reply["route"]] += 1
+    return {name: found.most_common(1)[0][0] for name, found in counts.items()}
