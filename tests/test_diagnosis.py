@@ -6,7 +6,7 @@ import pytest
 
 from utils.chunking import by_sentence
 from utils.coverage import gold_spans
-from utils.diagnosis import Fault, diagnose, faults, passages_used, usual_queues
+from utils.diagnosis import Fault, diagnose, faults, passages_used, queues, usual_queues
 from utils.documents import Document
 from utils.exam import Question, Sitting, grade
 
@@ -119,3 +119,10 @@ def test_the_usual_queue_of_a_document_is_counted_and_broken_replies_are_passed_
             house("d", "KB-1", "KB-2").replace("orders", "repairs")]
     assert usual_queues([example(reply) for reply in said]) == {"KB-1": "orders",
                                                                 "KB-2": "repairs"}
+
+
+def test_the_queue_by_table_is_set_beside_the_queue_by_model():
+    taught = [{"messages": [{"role": "assistant", "content": house("a", "KB-901")}]}]
+    rows = [{"id": "opens", "cited": cited, "grades": {"route": 0.0}}
+            for cited in (["KB-901", "KB-902"], ["KB-902"], [])]
+    assert queues(Sitting("x", rows), [OPENS], taught) == {"a table": [1.0], "the model": [0.0]}

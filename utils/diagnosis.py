@@ -89,6 +89,18 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
+def queues(sitting: Sitting, questions: Sequence[Question], examples: Sequence[dict]
+           ) -> dict[str, list[float]]:
+    """Which queues are right where a reply names a document: its own, and the document's usual one.
+
+    A document's usual queue is the one that the examples' replies most often send it to.
+    """
+    usual, asked = usual_queues(examples), {q.id: q for q in questions}
+    rows = [row for row in sitting.rows if row["cited"] and row["cited"][0] in usual]
+    return {"a table": [float(usual[row["cited"][0]] == asked[row["id"]].route) for row in rows],
+            "the model": [row["grades"]["route"] for row in rows]}
+
+
 def usual_queues(examples: Sequence[dict]) -> dict[str, str]:
     """For every document that replies of the house name: the queue they most often go to."""
     counts: dict[str, Counter] = {}
