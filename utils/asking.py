@@ -55,12 +55,13 @@ def ask(words: list[str]) -> int:
     question = checked(arguments.question)
     documents = load_documents(arguments.docs)
     assistant = _assistant(arguments, documents)
-    if arguments.trace or assistant.generator is None:
+    hits = assistant.retriever.search(question) if assistant.retriever else []
+    apart = len(assistant.pieces(question, hits)) > 1  # two questions: two replies, joined
+    if arguments.trace or assistant.generator is None or apart:
         answer = assistant.answer(question)
         print(answer.trace() if arguments.trace else answer.text)
         text, hits = answer.text, answer.hits
     else:
-        hits = assistant.retriever.search(question) if assistant.retriever else []
         text = ""
         for piece in assistant.generator.stream(assistant.messages(question, hits),
                                                 passages=[h.chunk for h in hits]):

@@ -110,7 +110,7 @@ class Assistant:
         if self.generator is None:
             return [self._extract(q, hits, looked)
                     for q, hits in zip(questions, found, strict=True)]
-        pieces = [self._pieces(q, hits) for q, hits in zip(questions, found, strict=True)]
+        pieces = [self.pieces(q, hits) for q, hits in zip(questions, found, strict=True)]
         asked = [[self.messages(text, [hits[n] for n in numbers]) for text, numbers in some]
                  for some, hits in zip(pieces, found, strict=True)]
         start = time.perf_counter()
@@ -125,7 +125,7 @@ class Assistant:
                        tuple(m for messages in group for m in messages), seconds)
                 for q, text, hits, group in zip(questions, texts, found, asked, strict=True)]
 
-    def _pieces(self, question: str, hits: Sequence[Hit]) -> list[tuple[str, list[int]]]:
+    def pieces(self, question: str, hits: Sequence[Hit]) -> list[tuple[str, list[int]]]:
         """What is asked, with the numbers of the hits it is asked over.
 
         That is the message and all hits; or each of its questions with those that its own search
@@ -151,7 +151,7 @@ class Assistant:
         """The baseline without a model: the sentence retrieved first, quoted; one a question."""
         if not hits:  # the cut-off left nothing
             return Answer(question, prompts.ABSTENTION, seconds={"retrieval": looked})
-        best = [numbers[0] for _, numbers in self._pieces(question, hits)]
+        best = [numbers[0] for _, numbers in self.pieces(question, hits)]
         text = _together([(f"[1] {hits[n].chunk.text}", [n]) for n in best])
         return Answer(question, text, cited_documents(text, hits), tuple(hits), (),
                       {"retrieval": looked})
