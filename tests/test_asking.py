@@ -57,6 +57,19 @@ def test_ask_answers_with_a_source(capsys):
     assert "22.00" in printed and "hut-rules" in printed
 
 
+def test_two_questions_are_answered_apart_with_a_trace_and_without(tmp_path, capsys):
+    for name, text in (("cafe", "Soup of the day costs EUR 6. Dogs are welcome."),
+                       ("pool", "The pool opens at 7:30. It closes at dusk.")):
+        (tmp_path / f"{name}.md").write_text(f"# The {name}\n\n{text}\n", encoding="utf-8")
+    both = ("ask", "What does the soup of the day cost, and when does the pool open?", "--docs",
+            tmp_path, "--system", "rag")
+    assert run(*both) == 0
+    told = capsys.readouterr().out.splitlines()[0]
+    assert "EUR 6" in told and "7:30" in told
+    assert run(*both, "--trace") == 0
+    assert f"Answer    {told}\n" in capsys.readouterr().out
+
+
 def test_the_trace_shows_what_was_found(capsys):
     assert run("ask", "When do the lights go out?", "--docs", FOLDERS / "huts" / "docs",
                "--system", "extractive", "--trace") == 0

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from utils import calibration, grading
@@ -22,7 +23,8 @@ from utils.environment import ROOT
 from utils.exam import METRICS, Sitting, load_questions
 from utils.index import too_long
 from utils.profiles import Profile, choose
-from utils.retrieval import checked
+from utils.remembering import Handed
+from utils.retrieval import Hit, checked
 
 COMPANY = ROOT / "data" / "company"
 
@@ -55,19 +57,13 @@ def ask(words: list[str]) -> int:
     question = checked(arguments.question)
     documents = load_documents(arguments.docs)
     assistant = _assistant(arguments, documents)
-    hits = assistant.retriever.search(question) if assistant.retriever else []
-    apart = len(assistant.pieces(question, hits)) > 1  # two questions: two replies, joined
-    if arguments.trace or assistant.generator is None or apart:
+    if arguments.trace or assistant.generator is None:
         answer = assistant.answer(question)
         print(answer.trace() if arguments.trace else answer.text)
         text, hits = answer.text, answer.hits
     else:
-        text = ""
-        for piece in assistant.generator.stream(assistant.messages(question, hits),
-                                                passages=[h.chunk for h in hits]):
-            print(piece, end="", flush=True)
-            text += piece
-        print()
+        hits = assistant.retriever.search(question) if assistant.retriever else []
+        text = _said(assistant, question, hits)
     titles = {d.id: d for d in documents}
     for name in cited_documents(text, hits):
         found = titles.get(name)
@@ -76,6 +72,21 @@ def ask(words: list[str]) -> int:
     if assistant.retriever and not cited_documents(text, hits) and not grading.abstains(text):
         print("  no source named")
     return 0
+
+
+def _said(assistant: Assistant, question: str, hits: list[Hit]) -> str:
+    """The reply, printed as it is made; two questions have two replies, which are joined first."""
+    if len(assistant.pieces(question, hits)) > 1:
+        handed = replace(assistant, retriever=Handed({question: hits}))
+        print(text := handed.answer(question).text)
+        return text
+    text = ""
+    for piece in assistant.generator.stream(assistant.messages(question, hits),
+                                            passages=[h.chunk for h in hits]):
+        print(piece, end="", flush=True)
+        text += piece
+    print()
+    return text
 
 
 @_notes()
