@@ -2,11 +2,11 @@
 
     python data/recipes/train_embedder.py [--minutes 16] [--out data/embedder] [--start FOLDER]
 
-all-MiniLM-L6-v2 puts texts that *say the same* near each other. A question and its answer often
-do not: "my dog keeps scratching, can I drop in?" and "There is a walk-in hour from 16:00". A LoRA
+all-MiniLM-L6-v2 puts texts that *say the same* near each other. A question and its answer often do
+not: "my dog keeps scratching, can I drop in?" and "There is a walk-in hour from 16:00". A LoRA
 adapter learns the difference from the hand-written pages of `prose/` (none of them the course's
-company) by MultipleNegativesRanking: of all sentences of one
-trade, those that do not answer a question are what it must not come near to.
+company) by MultipleNegativesRanking: of all sentences of one trade, those that do not answer a
+question are what it must not come near to.
 """
 
 from __future__ import annotations
