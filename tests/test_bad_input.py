@@ -20,7 +20,7 @@ from utils.assistant import system
 from utils.chunking import by_sentence
 from utils.documents import CourseError, Document
 from utils.embedding import embed
-from utils.generation import load_generator
+from utils.loading import load_generator
 from utils.profiles import PROFILES
 from utils.prompts import grounded
 

@@ -86,7 +86,7 @@ def test_the_profile_names_the_command_that_brings_it(monkeypatch, tmp_path):
 @pytest.mark.skipif(not (profiles.WHEEL_MODEL / "config.json").is_file(),
                     reason="the model of the profile wheel was not fetched here")
 def test_the_fetched_model_knows_a_capital():
-    from utils.generation import load_generator
+    from utils.loading import load_generator
 
     generator = load_generator(profiles.PROFILES["wheel"])
     asked = [{"role": "user", "content": "What is the capital of France?"}]

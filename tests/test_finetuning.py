@@ -19,7 +19,8 @@ from utils.adapters import bare, merged, open_adapter
 from utils.batching import batch, plan, tokenised
 from utils.documents import CourseError
 from utils.finetuning import Settings, answer_loss, read_examples, train, with_adapter
-from utils.generation import Generator, load_generator
+from utils.generation import Generator
+from utils.loading import load_generator
 from utils.profiles import POCKET_MODEL, ROOT, choose
 
 STYLE = ROOT / "data" / "style"

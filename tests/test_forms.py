@@ -118,7 +118,7 @@ def test_a_tuned_model_is_a_stock_model_that_has_learned(tmp_path):
     from tune_pocket import drawn, log, tune
 
     from utils.finetuning import Settings
-    from utils.generation import load_generator
+    from utils.loading import load_generator
     from utils.profiles import choose
 
     generator, sources = load_generator(choose("embedded")), tasks.Sources(kinds=facts.read_kinds())
@@ -143,7 +143,7 @@ def test_the_adapter_that_is_kept_folds_into_the_model_that_ships(tmp_path):
     from transformers import AutoModelForCausalLM
     from tune_pocket import fold
 
-    from utils.generation import load_generator
+    from utils.loading import load_generator
     from utils.profiles import choose
 
     generator = load_generator(choose("embedded"))

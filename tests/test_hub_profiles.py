@@ -14,13 +14,13 @@ import pytest
 import torch
 import transformers
 
-from utils import asking, generation, profiles
+from utils import asking, loading, profiles
 from utils.__main__ import main
 from utils.assistant import system
 from utils.documents import CourseError, Document
 from utils.embedding import embed, load_embedder
-from utils.generation import four_bits, load_generator, precision
 from utils.index import build
+from utils.loading import four_bits, load_generator, precision
 from utils.profiles import PROFILES, choose
 from utils.prompts import closed_book
 from utils.reranking import CrossReader, LateInteraction, load_reranker
@@ -277,7 +277,7 @@ def test_the_cpu_profile_stays_on_the_cpu_where_there_is_a_gpu(monkeypatch, opti
 @pytest.mark.parametrize("bf16, wanted", [(True, torch.bfloat16), (False, torch.float16)])
 def test_four_bits_are_nf4(bf16, wanted, monkeypatch, options):
     cuda(monkeypatch, bf16)
-    monkeypatch.setattr(generation, "find_spec", lambda name: name)
+    monkeypatch.setattr(loading, "find_spec", lambda name: name)
     config = options(replace(PROFILES["t4"], load_in_4bit=True))["quantization_config"]
     assert isinstance(config, transformers.BitsAndBytesConfig)
     assert config.load_in_4bit and config.bnb_4bit_quant_type == "nf4"
@@ -290,7 +290,7 @@ def test_four_bits_are_nf4(bf16, wanted, monkeypatch, options):
 ])
 def test_four_bits_that_cannot_be_had_are_one_sentence(bf16, sentence, monkeypatch):
     cuda(monkeypatch, bf16)
-    monkeypatch.setattr(generation, "find_spec", lambda name: None)
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
     with pytest.raises(CourseError, match=sentence) as problem:
         four_bits()
     assert "16 bits" in str(problem.value) and "\n" not in str(problem.value)

@@ -9,8 +9,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from utils import generation, guessing
 from utils.chunking import Chunk
-from utils.generation import Generator, llama_index_llm, load_generator
+from utils.generation import Generator, llama_index_llm
 from utils.guessing import Guesses
+from utils.loading import load_generator
 from utils.profiles import POCKET_MODEL, choose
 from utils.prompts import closed_book, grounded
 

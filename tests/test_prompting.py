@@ -9,7 +9,7 @@ from utils.assistant import SYSTEMS, Assistant, cited_documents, sit
 from utils.coverage import gold_spans
 from utils.documents import CourseError, load_documents
 from utils.exam import exam, grade
-from utils.generation import load_generator
+from utils.loading import load_generator
 from utils.profiles import choose
 from utils.prompts import DATA, house, passages, worked_examples
 from utils.retrieval import Hit

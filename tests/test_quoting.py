@@ -9,7 +9,8 @@ import torch
 
 from utils import generation, guessing
 from utils.chunking import Chunk
-from utils.generation import Generator, load_generator
+from utils.generation import Generator
+from utils.loading import load_generator
 from utils.profiles import PROFILES, choose
 from utils.prompts import grounded
 from utils.quoting import BEGUN, NAMED, Quotation, Sayable, marks, sayable

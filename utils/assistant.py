@@ -20,9 +20,10 @@ from utils.chunking import by_sentence
 from utils.documents import CourseError, Document
 from utils.embedding import load_embedder
 from utils.exam import Question, Sitting, grade
-from utils.generation import Generator, load_generator
+from utils.generation import Generator
 from utils.grading import cited_numbers, house_json
 from utils.index import build, open_index
+from utils.loading import load_generator
 from utils.profiles import ROOT, Profile, choose
 from utils.reranking import load_reranker
 from utils.retrieval import Hit, Retriever, parts_of

@@ -24,8 +24,9 @@ from utils.embedding import embed, load_embedder, wheel_embedder_path
 from utils.environment import ROOT
 from utils.exam import exam
 from utils.finetuning import Settings
-from utils.generation import Generator, load_generator
+from utils.generation import Generator
 from utils.index import Index, build, searched_text
+from utils.loading import load_generator
 from utils.profiles import Profile, choose
 from utils.reranking import load_reranker
 from utils.retrieval import Retriever

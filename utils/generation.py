@@ -1,4 +1,4 @@
-"""The chat model: load it, generate in batches, stream; and its face for LlamaIndex.
+"""The chat model at work: it answers in batches, it streams; and its face for LlamaIndex.
 
 Answers are greedy, so that a run can be repeated. Batches are padded on the left, longest
 questions first; an opening that a whole batch has in common (rules, worked examples) is read once.
@@ -8,20 +8,15 @@ messages say is the business of `prompts`.
 
 from __future__ import annotations
 
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
-from pathlib import Path
 
 from utils.chunking import Chunk
 from utils.documents import CourseError
-from utils.embedding import not_loaded
 from utils.guessing import Guesses
-from utils.profiles import Profile
 from utils.prompts import Message
 from utils.quoting import Quotation, marks, sayable
 
@@ -238,65 +233,6 @@ class Generator:
     def _pad(self) -> int:
         pad = self.tokenizer.pad_token_id
         return self.tokenizer.eos_token_id if pad is None else pad
-
-
-def load_generator(profile: Profile, threads: int | None = None) -> Generator:
-    """The profile's chat model in the precision its machine has."""
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    if threads:
-        torch.set_num_threads(threads)
-    if Path(profile.generator).is_absolute() and not Path(profile.generator).is_dir():
-        raise CourseError(f"The model folder {profile.generator} is missing. Restore it with: git "
-                          "checkout data/pocket_model")
-    cuda = profile.gpu and torch.cuda.is_available()
-    options: dict = {"dtype": precision() if cuda else torch.float32}
-    if cuda:
-        options["device_map"] = {"": 0}
-    if profile.load_in_4bit:
-        options["quantization_config"] = four_bits()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(profile.generator)
-        model = AutoModelForCausalLM.from_pretrained(profile.generator, **options).eval()
-    except (OSError, ValueError, SafetensorError) as problem:
-        if Path(profile.generator).is_dir():
-            raise CourseError(f"The model folder {profile.generator} is damaged or incomplete: "
-                              f"{str(problem).strip().splitlines()[0].rstrip('.')}. Copy it anew; "
-                              "the course's own comes back with: git checkout data/pocket_model"
-                              ) from None
-        raise not_loaded("model", profile.generator, problem) from None
-    if not tokenizer.chat_template:
-        raise CourseError(f"The model {profile.generator} has no chat template, so it cannot be "
-                          "asked in turns. Choose one trained for chat ('Instruct').")
-    model.generation_config.temperature = model.generation_config.top_p = None
-    model.generation_config.top_k = model.generation_config.repetition_penalty = None
-    return Generator(model, tokenizer, profile.batch, profile.longest, profile.quotes_whole)
-
-
-def precision():
-    """bf16 where the GPU computes in it, else fp16 (a T4 only emulates bf16)."""
-    import torch
-
-    real = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if real else torch.float16
-
-
-def four_bits():
-    """NF4 as in QLoRA: the weights in 4 bits, the computing in `precision()`."""
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    remedy = "Leave load_in_4bit out to load the model in 16 bits."
-    if not torch.cuda.is_available():
-        raise CourseError(f"Loading in 4 bits needs an NVIDIA GPU and this machine shows none. "
-                          f"{remedy}")
-    if find_spec("bitsandbytes") is None:
-        raise CourseError("Loading in 4 bits needs the package bitsandbytes. Install it with: "
-                          f"{sys.executable} -m pip install bitsandbytes. {remedy}")
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
-                              bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=precision())
 
 
 def _without_thinking(text: str) -> str:

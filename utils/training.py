@@ -23,7 +23,7 @@ import torch
 from utils.adapters import Point, write_whole
 from utils.batching import Batch, Tokens, batch, plan
 from utils.documents import CourseError
-from utils.generation import precision
+from utils.loading import precision
 
 WARM_UP = 0.05  # the share of the steps in which the rate rises; then it falls to zero
 

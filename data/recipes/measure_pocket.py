@@ -28,7 +28,7 @@ from utils.assistant import Assistant, sit, system  # noqa: E402
 from utils.chunking import by_sentence  # noqa: E402
 from utils.documents import load_documents  # noqa: E402
 from utils.exam import Sitting, compare, exam, interval, load_questions  # noqa: E402
-from utils.generation import load_generator  # noqa: E402
+from utils.loading import load_generator  # noqa: E402
 from utils.profiles import choose  # noqa: E402
 from utils.prompts import grounded  # noqa: E402
 

@@ -31,7 +31,8 @@ import tasks  # noqa: E402
 
 from utils.adapters import Adapter, merged, with_adapter  # noqa: E402
 from utils.finetuning import Settings, train  # noqa: E402
-from utils.generation import Generator, load_generator  # noqa: E402
+from utils.generation import Generator  # noqa: E402
+from utils.loading import load_generator  # noqa: E402
 from utils.profiles import choose  # noqa: E402
 
 SHARES = {"behaviours": 0.45, "pages": 0.17, "facts": 0.08, "rows": 0.08, "english": 0.06,
