@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "data" / "recipes"
 sys.path.insert(0, str(RECIPES))
 
 import adapting  # noqa: E402
+import average  # noqa: E402
 import facts  # noqa: E402
 import pages  # noqa: E402
 import tasks  # noqa: E402
@@ -164,10 +166,30 @@ def test_what_is_known_by_heart_stands_on_the_pages():
     assert all(tuple(pair) in written for pair in known)
 
 
-def test_every_trade_has_its_turn_and_texts_of_like_length_are_read_together():
+def test_every_trade_has_its_turn_and_new_ones_come_first():
     trades = {name: (name, []) for name in "abcde"}
     pupil = adapting.Pupil(None, None, {}, trades, list(trades), random.Random(3))
     rounds = [[pupil.next_trade()[0] for _ in trades] for _ in range(3)]
     assert all(sorted(one) == list(trades) for one in rounds) and rounds[0] != rounds[1]
+    later = adapting.Pupil(None, None, {}, trades, list(trades), random.Random(3), set("abc"))
+    taken = [later.next_trade()[0] for _ in range(7)]
+    assert sorted(taken[:2]) == ["d", "e"], "what is new comes first"
+    assert sorted(taken[2:]) == list(trades) == sorted(later.known)
+
+
+def test_the_mean_of_two_adapters_is_their_mean_at_the_same_rank():
+    gen = torch.Generator().manual_seed(0)
+    start = torch.randn(40, 4, generator=gen) @ torch.randn(4, 30, generator=gen)
+    ways = [start + 0.1 * torch.randn(40, 1, generator=gen) @ torch.randn(1, 30, generator=gen)
+            for _ in range(2)]
+    b, a = average.halves(sum(ways) / 2, 6)
+    assert b.shape == (40, 6) and a.shape == (6, 30)
+    assert torch.allclose(b @ a, sum(ways) / 2, atol=1e-4)
+    assert torch.allclose(b.norm(dim=0), a.norm(dim=1), atol=1e-4), "both halves equally large"
+    rough = average.halves(sum(ways) / 2, 2)
+    assert not torch.allclose(rough[0] @ rough[1], sum(ways) / 2, atol=1e-2)
+
+
+def test_groups_of_like_length():
     groups = adapting.alike(["ccc", "a", "bb", "dddd", "e"], count=2)
     assert groups == [[1, 4], [2, 0], [3]]

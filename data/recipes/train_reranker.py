@@ -4,7 +4,7 @@
 
 Late interaction compares a question and a passage word by word: every piece of the question looks
 for its best match among the pieces of the passage. all-MiniLM-L6-v2 was never trained for that. A
-LoRA adapter learns it here from the hand-written pages of `prose/` (127 trades, none of them the
+LoRA adapter learns it here from the hand-written pages of `prose/` (many trades, none of them the
 course's company). A step is one trade: all its questions against all its sentences, so that a
 sentence is read once for a hundred and fifty questions. Beside the sentences stands "none of them"
 with a score of its own, learned from questions whose answer is not there: what scores below it is
@@ -70,6 +70,7 @@ def main() -> None:
         with torch.no_grad():
             sharp.fill_(math.log(before["sharpness"]))
             none.fill_(before["none"])
+        one.known.update(before.get("trades", ()))
     optimizer = torch.optim.AdamW([{"params": one.own}, {"params": [sharp, none], "scale": 10}],
                                   lr=arguments.rate, weight_decay=0.01)
 
@@ -132,7 +133,8 @@ def main() -> None:
                  {"steps": step + before.get("steps", 0),
                   "minutes": round(arguments.minutes * min(done, 1) + before.get("minutes", 0), 1),
                   "seed": arguments.seed, "sharpness": float(sharp.exp()), "none": float(none),
-                  "held_out": {k: round(v, 3) for k, v in probed().items()}})
+                  "held_out": {k: round(v, 3) for k, v in probed().items()},
+                  "trades": sorted(one.known)})
             last = done
         if done >= 1:
             break
