@@ -222,6 +222,16 @@ def test_the_sign_of_a_difference():
     assert str(found).startswith("+0.67 [") and "better on 20, worse on 0 of 30" in str(found)
 
 
+def test_who_invents_less_is_the_better_one():
+    honest, bold = (Sitting(name, [{"id": n, "grades": {"invents": float(n < count)}}
+                                   for n in range(20)])
+                    for name, count in (("honest", 2), ("bold", 9)))
+    gap = compare(bold, honest, "invents")
+    assert gap.value == pytest.approx(0.35) and (gap.better, gap.worse) == (0, 7)
+    gap = compare(honest, bold, "invents")
+    assert gap.high < 0 and (gap.better, gap.worse) == (7, 0)
+
+
 def test_a_difference_that_is_not_clear():
     a = sitting("a", {f"q{i}": float(i % 2) for i in range(20)})
     b = sitting("b", {f"q{i}": float(i % 2 == 0) for i in range(20)})

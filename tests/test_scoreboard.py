@@ -8,7 +8,7 @@ import pytest
 
 from utils.documents import CourseError
 from utils.exam import ROOT, interval
-from utils.scoreboard import read_scoreboard, record, table
+from utils.scoreboard import one_search, read_scoreboard, record, table
 
 
 @pytest.fixture
@@ -90,3 +90,13 @@ def test_two_notebooks_that_record_at_once_lose_no_row(tmp_path):
             for name in "ab"]
     assert [p.wait() for p in both] == [0, 0]
     assert len(read_scoreboard(path)["systems"]) == 80
+
+
+def test_all_rows_count_the_same_search(tmp_path):
+    path = tmp_path / "scoreboard.json"
+    assert one_search("cpu", 400.0, path) == 400.0, "nothing is measured yet"
+    record("cpu", "rag", costs={"ms_per_question": 900.0}, path=path)
+    assert one_search("cpu", 400.0, path) == 400.0
+    record("cpu", "extractive", costs={"ms_per_question": 650.0}, path=path)
+    assert one_search("cpu", 400.0, path) == 650.0
+    assert one_search("gpu", 40.0, path) == 40.0, "another profile's search is another search"

@@ -26,6 +26,7 @@ KINDS = ("lookup", "paraphrase", "keyword", "table", "long", "near_duplicate", "
          "unanswerable", "fresh")
 EXAMPLE = '{"id": "q1", "question": "…", "answers": ["…"]}'
 METRICS = ("facts", "cites", "format", "route", "abstains", "answers", "invents", "fresh")
+LESS_IS_BETTER = ("invents",)
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,10 @@ def interval(values: Sequence[float], seed: int = 0, rounds: int = 2000) -> Inte
 
 @dataclass(frozen=True)
 class Difference:
-    """System a minus system b on the questions both were graded on."""
+    """System a minus system b on the questions both were graded on.
+
+    On `better` of them a has the better grade; where less is better (`invents`), the lower one.
+    """
 
     value: float
     low: float
@@ -252,6 +256,6 @@ def compare(a: Sitting, b: Sitting, metric: str = "facts", seed: int = 0) -> Dif
         raise CourseError(f"{a.system} and {b.system} share no question graded on '{metric}'. "
                           "Let both sit the same exam.")
     gaps = np.array([x - y for x, y in pairs])
-    spread = interval(gaps, seed)
-    return Difference(spread.value, spread.low, spread.high, len(pairs),
-                      int((gaps > 0).sum()), int((gaps < 0).sum()))
+    spread, up, down = interval(gaps, seed), int((gaps > 0).sum()), int((gaps < 0).sum())
+    better, worse = (down, up) if metric in LESS_IS_BETTER else (up, down)
+    return Difference(spread.value, spread.low, spread.high, len(pairs), better, worse)

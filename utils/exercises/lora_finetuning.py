@@ -106,15 +106,15 @@ def check_break_even(questions: float | None, trained: int, saved: float) -> Non
     if questions is None:
         print("Not filled in yet: compute `questions`.")
         return
-    right = 3 * trained / saved
+    right = 2 * trained / saved
     if abs(questions - right) < 0.02 * right:
         print(f"Right: after about {right:,.0f} questions. A support desk has those in days, a "
               "prototype never.")
     elif abs(questions - trained / saved) < 0.02 * right:
-        print("A token that is learned costs about as much as three that are read: forward, and "
+        print("A token that is learned costs about as much as two that are read: forward, and "
               "back again.")
     elif questions < 1:
         print("The other way round: what was spent once, divided by what each question saves.")
     else:
-        print(f"{trained:,} tokens were learned, each worth three that are read, and each "
+        print(f"{trained:,} tokens were learned, each worth two that are read, and each "
               f"question saves {saved:.0f}. It should be about {right:,.0f}.")
