@@ -10,6 +10,7 @@ import difflib
 import importlib
 import os
 import sys
+from contextlib import suppress
 
 from utils import environment
 
@@ -68,6 +69,8 @@ HELP = {
 MODULES = {"ask": "asking", "exam": "asking", "calibrate": "asking", "app": "app",
            "bench": "bench", "fetch": "fetching", "doctor": "doctor", "publish": "publishing"}
 
+GOES_ON = {"run", "test", "lab", "ask", "app", "bench", "fetch", "doctor", "publish", "links"}
+
 
 def main(words: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
@@ -97,8 +100,14 @@ def main(words: list[str]) -> int:
         print(problem, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. Nothing is lost; run the command again to go on.", file=sys.stderr)
+        kept = ("Nothing is lost; run the command again to go on." if command in GOES_ON else
+                "Run the command again to begin anew; what was on disk before is untouched.")
+        print(f"\nStopped. {kept}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as problem:  # CourseError, which cannot be imported on an old Python
         if type(problem).__module__.startswith("utils."):
             print(problem, file=sys.stderr)

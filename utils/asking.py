@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +100,8 @@ def exam(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     questions = load_questions(arguments.questions)
     documents = load_documents(arguments.docs)
+    if arguments.json:
+        _writable(Path(arguments.json))
     assistant = _assistant(arguments, documents)
     absent = sorted({s for q in questions for s in q.source} - {d.id for d in documents})
     if absent:
@@ -110,15 +113,31 @@ def exam(words: list[str]) -> int:
     print(_report(sitting))
     if arguments.json:
         path = Path(arguments.json)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(as_json(sitting), indent=1, ensure_ascii=False),
-                            encoding="utf-8")
-        except OSError as problem:
-            raise CourseError(f"{path} cannot be written ({problem.strerror}). Name another file."
-                              ) from None
+        _write(path, json.dumps(as_json(sitting), indent=1, ensure_ascii=False))
         print(f"\nEvery answer with its grades: {path}")
     return 0
+
+
+def _writable(path: Path) -> None:
+    """Finds out before an exam of many minutes whether its answers can be kept."""
+    if path.is_dir():
+        raise CourseError(f"{path} is a folder. Name a file.")
+    _write(path.with_name(f".{path.name}.{os.getpid()}"), "")
+    path.with_name(f".{path.name}.{os.getpid()}").unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """In one piece: where there is no room, what stood there before is still there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+        temporary.replace(path)
+    except OSError as problem:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise CourseError(f"{path} cannot be written ({problem.strerror}). Name another file."
+                          ) from None
 
 
 @_notes()
@@ -155,7 +174,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def _assistant(arguments, documents: list[Document]) -> Assistant:
     profile = choose()
     made = system(arguments.system, documents, profile,
-                  index_file=_index_file(arguments.docs, profile))
+                  index_file=_index_file(arguments.docs, profile), folder=arguments.docs)
     if made.retriever:
         too_long(made.retriever.index.chunks, made.retriever.embedder)  # warns of them
     return made
@@ -186,8 +205,9 @@ def _report(sitting: Sitting) -> str:
     if len(kinds) > 1:
         lines.append("\nby kind")
         for kind, found in sorted(kinds.items()):
-            main = found.get("facts") or found.get("fresh") or found.get("abstains")
-            word = "abstains" if "abstains" in found else "facts"
-            lines.append(f"  {kind:15s} {word:9s}{main.value:5.2f}  [{main.low:.2f}, "
-                         f"{main.high:.2f}]   {main.n:4d}")
+            for word in ("facts", "fresh", "abstains"):
+                if word in found and not (word == "fresh" and "facts" in found):
+                    main = found[word]
+                    lines.append(f"  {kind:15s} {word:9s}{main.value:5.2f}  [{main.low:.2f}, "
+                                 f"{main.high:.2f}]   {main.n:4d}")
     return "\n".join(lines)

@@ -159,10 +159,12 @@ class Assistant:
 
 
 def system(name: str, documents: Sequence[Document] = (), profile: Profile | None = None,
-           index_file: Path | None = None, generator: Generator | None = None) -> Assistant:
+           index_file: Path | None = None, generator: Generator | None = None,
+           folder: str | Path | None = None) -> Assistant:
     """One of the course's systems over these documents, with the profile's models.
 
-    With `index_file` the index is kept there and only what changed is embedded again.
+    With `index_file` the index is kept there and only what changed is embedded again. `folder` is
+    where the documents were read from: a floor of their own lies there.
     """
     if name not in SYSTEMS:
         raise CourseError(f"There is no system '{name}'. Choose one of: {', '.join(SYSTEMS)}.")
@@ -176,7 +178,8 @@ def system(name: str, documents: Sequence[Document] = (), profile: Profile | Non
         else:
             index = build(documents, CHUNKER, embedder)
         reranker = load_reranker(profile.reranker)
-        retriever = Retriever(index, embedder, reranker, floor=floor_of(documents, reranker))
+        retriever = Retriever(index, embedder, reranker, 
+                              floor=floor_of(documents, reranker, folder))
     if not filling.generates:
         return Assistant(name, retriever)
     generator = generator or load_generator(profile)
@@ -237,13 +240,15 @@ def cited_documents(text: str, hits: Sequence[Hit]) -> tuple[str, ...]:
     house = house_json(text)
     if house is not None:
         named = house.get("sources") or []
-        numbers = [str(s).strip("[]") for s in (named if isinstance(named, list) else [named])]
+        names = [str(s) for s in (named if isinstance(named, list) else [named])]
     else:
-        numbers = [str(n) for n in cited_numbers(text)]
-    found = []
-    for name in numbers:
-        inside = name.isdigit() and 1 <= int(name) <= len(hits)
-        found.append(hits[int(name) - 1].chunk.document if inside else name)
+        names = [f"[{n}]" for n in cited_numbers(text)]
+    there, found = {hit.chunk.document for hit in hits}, []
+    for name in names:
+        number = re.fullmatch(r"\[?([0-9]{1,4})\]?", name)
+        inside = number and name not in there and 1 <= int(number[1]) <= len(hits)
+        found.append(hits[int(number[1]) - 1].chunk.document if inside else
+                     number[1] if number else name if name in there else name.strip("[]"))
     return tuple(dict.fromkeys(found))
 
 

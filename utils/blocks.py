@@ -7,6 +7,7 @@ the work of `chunking`.
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 
@@ -96,7 +97,8 @@ def blocks(text: str) -> list[Block]:
         elif is_row:
             close()
             cells = _cells(bare)
-            if all(re.fullmatch(r":?-+:?", c) for c in cells if c):
+            unnamed = not any(cells) and _next_line_is_rule(text, position)  # columns without names
+            if all(re.fullmatch(r":?-+:?", c) for c in cells if c) and not unnamed:
                 continue
             if not header:
                 header = cells
@@ -149,7 +151,9 @@ def _is_abbreviated(words: list[str], rest: str) -> bool:
 
 def plain(markdown: str) -> str:
     """The words without the marks: bold, code ticks, links, line breaks inside a sentence."""
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
+    text = html.unescape(markdown).replace("\u00a0", " ")
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"(?<=[^\s\]]) ?\[\d{1,3}\](?![(:])", "", text)  # a footnote's mark
     text = re.sub(r"(\*\*|__|`)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
     text = re.sub(r"(?<!\w)\*\*|\*\*(?!\w)|<br\s*/?>", " ", text)  # bold cut by a sentence's end
     text = re.sub(r"(?<![\w*])[*_](?=\S)([^*_]+?)(?<=\S)[*_](?![\w*])", r"\1", text)

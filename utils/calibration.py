@@ -34,8 +34,14 @@ class Calibration:
     answered: float  # the share of them that still gets passages
     unanswerable: int
     refused: float  # the share of them that gets none
+    cutoff: float | None = None  # of the reranker, where it is the stricter one
 
     def __str__(self) -> str:
+        if self.cutoff is not None:
+            return (f"A floor of {self.floor:.3f} would do, and the search's own cut-off is "
+                    f"stricter: below {self.cutoff:.3f} nothing is shown. Of {self.answerable} "
+                    f"answerable questions {self.answered:.2f} still get passages, of "
+                    f"{self.unanswerable} unanswerable ones {self.refused:.2f} get none.")
         return (f"Below {self.floor:.3f} nothing is shown: of {self.answerable} answerable "
                 f"questions {self.answered:.2f} still get passages, of {self.unanswerable} "
                 f"unanswerable ones {self.refused:.2f} get none.")
@@ -56,9 +62,12 @@ def calibrate(retriever: Retriever, questions: Sequence[Question],
                               "told. Write more.")
     lost = int((1 - answered) * len(scores[True]) + 1e-9)
     floor = math.floor(1e4 * scores[True][lost]) / 1e4
+    none = retriever.reranker.none if retriever.cutoff else None
+    least = floor if none is None else max(floor, none)  # the cut-off stops what lies below it
     return Calibration(floor, retriever.reranker.name,
-                       len(scores[True]), _share(s >= floor for s in scores[True]),
-                       len(scores[False]), _share(s < floor for s in scores[False]))
+                       len(scores[True]), _share(s >= least for s in scores[True]),
+                       len(scores[False]), _share(s < least for s in scores[False]),
+                       None if least == floor else round(float(none), 4))
 
 
 def _share(truths) -> float:
@@ -69,6 +78,9 @@ def _share(truths) -> float:
 def keep(found: Calibration, folder: str | Path) -> Path:
     """Writes the calibration beside the documents, in one piece."""
     path = Path(folder) / FILE
+    if path.is_file() and _ours(path) is None:
+        raise CourseError(f"{path} is there and was not written by the course. Move it out of the "
+                          "way, or calibrate on a copy of the folder.")
     temporary = path.with_name(f".{FILE}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
@@ -79,19 +91,36 @@ def keep(found: Calibration, folder: str | Path) -> Path:
     return path
 
 
-def floor_of(documents: Sequence[Document], reranker) -> float:
-    """The floor kept beside these documents; none, if it was measured with another reranker."""
+def floor_of(documents: Sequence[Document], reranker, folder: str | Path | None = None) -> float:
+    """The floor kept beside these documents; none, if it was measured with another reranker.
+
+    It is looked for in the folder, if one is named; else where all the documents lie, and up to
+    two folders above, since they may all lie in one subfolder.
+    """
     paths = [d.path for d in documents if d.path]
     if reranker is None or not paths:
         return 0.0
-    top = Path(os.path.commonpath([p.resolve().parent for p in paths]))
-    for folder in (top, *top.parents[:2]):  # the documents may all lie in one of its subfolders
-        if (folder / FILE).is_file():
-            try:
-                kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
-                if isinstance(kept, dict) and kept.keys() >= {"floor", "reranker"}:
-                    return float(kept["floor"]) if kept["reranker"] == reranker.name else 0.0
-            except (OSError, ValueError, TypeError):
-                raise CourseError(f"{folder / FILE} is damaged. Remove it, or write it anew with: "
-                                  "python3 -m utils calibrate") from None
+    top = Path(folder or os.path.commonpath([p.absolute().parent for p in paths]))
+    for place in (top,) if folder else (top, *top.parents[:2]):
+        kept = _ours(place / FILE)
+        if kept:
+            return float(kept["floor"]) if kept["reranker"] == reranker.name else 0.0
     return 0.0
+
+
+def _ours(path: Path) -> dict | None:
+    """What `keep` has written there; None if there is nothing, or another program's file."""
+    if not path.is_file():
+        return None
+    text = ""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        kept = json.loads(text)
+        if isinstance(kept, dict) and kept.keys() >= {"floor", "reranker"}:
+            return kept | {"floor": float(kept["floor"])}
+        return None
+    except (OSError, ValueError, TypeError):
+        if '"floor"' in text:
+            raise CourseError(f"{path} is damaged. Remove it, or write it anew with: "
+                              "python3 -m utils calibrate") from None
+        return None

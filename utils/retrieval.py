@@ -73,11 +73,14 @@ class BM25:
         self._engine = bm25s
         self.model = bm25s.BM25()
         self.size = len(texts)
-        self.model.index(self._tokens(list(texts)), show_progress=False)
+        words = self._tokens(list(texts))
+        self.empty = not any(words)  # texts of nothing but "it is the": no word to find
+        if not self.empty:
+            self.model.index(words, show_progress=False)
 
     def scores(self, questions: Sequence[str]) -> np.ndarray:
         """(questions, texts); zero where no word is shared."""
-        rows = [self.model.get_scores(words) if words else np.zeros(self.size)
+        rows = [self.model.get_scores(words) if words and not self.empty else np.zeros(self.size)
                 for words in self._tokens(list(questions))]
         return np.stack(rows)
 
@@ -219,7 +222,7 @@ def in_context(chunks: Sequence[Chunk], before: int = 100) -> list[str]:
 
 def checked(question: str) -> str:
     """The question, trimmed; an empty one is refused, a very long one is cut and said so."""
-    text = question.strip()
+    text = question.strip().encode("utf-8", "replace").decode()  # half a character is none
     if not text:
         raise CourseError("The question is empty. Write what you want to know.")
     if len(text) > LONGEST_QUESTION:

@@ -43,6 +43,7 @@ TENS = {w: 10 * i for i, w in enumerate("twenty thirty forty fifty sixty seventy
                                         .split(), 2)}
 ORDINALS = {w: i for i, w in enumerate(
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 1)}
+SCALES = {"thousand": 1000, "million": 1_000_000}
 COUNTED = frozenset("minute hour day week month year gram kilo litre metre kilometre".split())
 NAMED = "№"  # before a number that is part of a name
 PAUSE = ","  # stands for every mark between clauses, and for the edge of a table cell
@@ -57,15 +58,16 @@ def tokens(text: str) -> tuple[str, ...]:
     """The text as words and values: 'EUR 1,500' -> 'EUR=1500|1500', '2 pm' -> 'at=14:00'."""
     text = re.sub(r"\[\d{1,3}\]", " ", text)
     text = re.sub(r"\n(?=\s*(?:\n|[-*•|#]|\d+[.)]\s))", " | ", text)
-    text = re.sub(r"(?<![\w+])(?:\+|0)\d[\d\s/()-]{5,}\d",
+    text = re.sub(r"(?<![\w+/-])(?:\+|0)\d(?:[\d/-]|\s(?![-/]\s)|\(\d+\)){5,}\d",
                   lambda m: " tel" + re.sub(r"\D", "", m[0]) + " ", text)
     if not text.isupper() or text.count(" ") < 3:  # "FOR 45 DAYS" shouted is no code FOR-45
-        text = re.sub(r"\b(?!EUR|CHF|USD|GBP|AM\b|PM\b|[AI] )([A-Z]{1,4})[ -](\d{1,6})\b",
-                      r"\1-\2", text)
+        text = re.sub(r"\b(?!EUR|CHF|USD|GBP|AM\b|PM\b|[AI] )([A-Z]{1,4})[ -](\d{1,6})\b"
+                      rf"(?! ?(?:{_MEASURES}))", r"\1-\2", text)
         text = re.sub(r"(?<=[a-z,] )([A-Z][a-z]{2,}) (\d{1,3})(?!\d|[.,:]\d| ?%|\w)", _named, text)
     text = plain_words(flat(text))
     text = re.sub(r"\b(\d{4})-(\d\d)-(\d\d)\b", r"\1/\2/\3", text)
     text = re.sub(r"(?<![\d.])(\d{1,2})\.(\d{1,2})\.(\d{4})\b", r"\3/\2/\1", text)
+    text = re.sub(r"(?<![\d.,])0,(?=\d{3}(?!\d))", "0.", text)
     text = re.sub(r"(?<=\d)[,'](?=\d{3}(?!\d))", "", text)
     text = re.sub(r"(?<![\w.,-])(\d{1,3}) (?=\d{3}(?!\w))", r"\1", text)
     text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text)
@@ -83,7 +85,8 @@ def tokens(text: str) -> tuple[str, ...]:
     text = re.sub(r"(?:(?<=^)|(?<=[\s(]))-(?=\d)", "minus ", text)
     text = re.sub(r"(?<![\w.-])(\d+(?:\.\d+)?)-(?=\d+(?![\d-]))", r"\1 to ", text)
     text = re.sub(r"\+(?!\d)", " plus ", text.replace("&", " and "))
-    text = _halves(text)
+    text = _fractions(_halves(text))
+    text = re.sub(r"\b(\d+(?:\.\d+)?) ?million\b", lambda m: _plain(m[1], 1e6), text)
     text = re.sub(r"\b(jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.", r"\1", text)
     days = "|".join(WEEKDAYS)
     text = re.sub(r"\b(mon|tue|wed|thu|fri|sat|sun)(?:s|rs|urs|nes|ur)?\b\.?",
@@ -108,7 +111,8 @@ def _named(match: re.Match) -> str:
 
 
 def flat(text: str) -> str:
-    text = text.lower().replace("’", "'").replace("–", "-").replace("—", " - ")
+    text = text.lower().replace("’", "'").replace("—", " - ")
+    text = re.sub("[–\u2010\u2011\u2212]", "-", text)  # dashes, and the sign of -18 °C in print
     text = re.sub(r"[*_`]", " ", text.replace("\u00a0", " ").replace("\u202f", " "))
     return re.sub(r"\s+", " ", text)
 
@@ -162,6 +166,13 @@ def _halves(text: str) -> str:
     return re.sub(rf"\b(?:an?|one|1) {span} and a half\b", r"1.5 \1", text)
 
 
+def _fractions(text: str) -> str:
+    """'1/4 litre', '¾ litre', '1 1/2 hours' -> 0.25, 0.75 and 1.5; '24/7' and 3/4/2025 stay."""
+    text = re.sub("[¼¾]", lambda m: {"¼": " 1/4", "¾": " 3/4"}[m[0]], text)
+    return re.sub(r"(?<![\d/.,-])(?:(\d+) +)?([1-9])/([2-9]|1[0-9])(?![\d/])",
+                  lambda m: f"{int(m[1] or 0) + int(m[2]) / int(m[3]):.6g}", text)
+
+
 def _split_units(raw: list[str]) -> list[str]:
     """'25kg' -> '25', 'kg'; codes such as 'e04' stay whole, and 'wf-2207' equals 'WF2207'."""
     out = []
@@ -213,8 +224,8 @@ def _spelled(words: list[str]) -> tuple[int, int]:
             part += ONES[word]
         elif word == "hundred" and 0 < part < 100:
             part *= 100
-        elif word == "thousand" and part:
-            total, part = total + part * 1000, 0
+        elif word in SCALES and part:
+            total, part = total + part * SCALES[word], 0
         else:
             break
         used += 1
