@@ -9,7 +9,7 @@ import pytest
 from utils import asking
 from utils.__main__ import main
 from utils.documents import CourseError
-from utils.exam import load_questions
+from utils.exam import Sitting, load_questions
 
 FOLDERS = Path(__file__).parent / "folders"
 QUESTIONS = FOLDERS / "apiary" / "questions.jsonl"
@@ -173,3 +173,34 @@ def test_an_unknown_system_is_named():
 
     with pytest.raises(CourseError, match="no system 'magic'"):
         system("magic", [])
+
+
+def test_where_the_answers_go_is_tried_before_the_exam(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(asking, "sit", lambda *_, **__: pytest.fail("it sat the exam first"))
+    assert run("exam", "--docs", FOLDERS / "apiary" / "docs", "--questions", QUESTIONS, "--system",
+               "extractive", "--json", tmp_path) == 2
+    assert "is a folder. Name a file." in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == []
+
+
+def test_a_disk_without_room_leaves_the_older_answers(tmp_path, monkeypatch):
+    out = tmp_path / "old.json"
+    out.write_text("last week's", encoding="utf-8")
+
+    def full(self, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(CourseError, match="No space left"):
+        asking._write(out, "this week's")
+    monkeypatch.undo()
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("old.json", "last week's")]
+
+
+def test_a_kind_with_both_sorts_of_questions_names_both_figures():
+    rows = [{"id": "a", "kind": "money", "grades": {"facts": 0.0}},
+            {"id": "b", "kind": "money", "grades": {"abstains": 1.0}},
+            {"id": "c", "kind": "other", "grades": {"facts": 1.0}}]
+    lines = [line.split()[:3] for line in asking._report(Sitting("x", rows)).splitlines()]
+    assert ["money", "facts", "0.00"] in lines and ["money", "abstains", "1.00"] in lines
+    assert ["other", "facts", "1.00"] in lines

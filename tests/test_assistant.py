@@ -5,7 +5,7 @@ import json
 import pytest
 
 from utils import prompts
-from utils.assistant import Assistant, _together
+from utils.assistant import Assistant, _together, cited_documents
 from utils.chunking import Chunk
 from utils.retrieval import Hit, by_turns
 
@@ -113,3 +113,14 @@ def test_several_messages_keep_their_replies_apart():
     answers = Assistant("rag", Search(), Quoting()).answers(["Soup?", BOTH, "Pool?"])
     assert [a.text for a in answers] == ["[1] Caps, please.", "[2] Soup costs EUR 6. [3] The pool "
                                          "opens at 7:30.", "[1] Caps, please."]
+
+
+@pytest.mark.parametrize("named, found", [
+    ('{"sources": ["2"]}', ("2",)), ('{"sources": ["1"]}', ("2",)),
+    ('{"sources": ["[1]"]}', ("2",)),
+    ('{"sources": ["offer [2024]"]}', ("offer [2024]",)), ('{"sources": ["[offer [2024]]"]}',
+    ("offer [2024",)), ('{"sources": ["²"]}', ("²",)), ('{"sources": ["[9]"]}', ("9",)),
+    ("[2] It is.", ("offer [2024]",)), ("[7] It is.", ("7",))])
+def test_a_document_may_be_called_by_a_number(named, found):
+    hits = [Hit(Chunk(name, name, (), 0, 9, "It is."), 1.0, {}) for name in ("2", "offer [2024]")]
+    assert cited_documents(named, hits) == found

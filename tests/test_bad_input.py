@@ -245,6 +245,25 @@ def test_a_missing_model_folder_is_told_by_the_command(folder, tmp_path, monkeyp
         load_generator(gone)
 
 
+def test_a_model_folder_without_weights_is_told_before_anything_is_loaded(tmp_path, monkeypatch):
+    copy = tmp_path / "model"
+    shutil.copytree(profiles.POCKET_MODEL, copy)
+    own = replace(PROFILES["embedded"], generator=str(copy))
+    assert own.why_not() is None
+    (copy / "model.safetensors").unlink()
+    assert "git checkout data/pocket_model" in own.why_not()
+    monkeypatch.setenv("COURSE_GENERATOR", str(copy))
+    assert f"{copy} holds no model" in own.why_not() and "COURSE_GENERATOR" in own.why_not()
+
+
+def test_a_search_without_its_adapters_is_told(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(profiles, "ROOT", tmp_path)
+    monkeypatch.setattr(profiles, "OFFLINE_RERANKER", tmp_path / "data" / "reranker")
+    told = PROFILES["embedded"].why_not()
+    assert "data" in told and "git checkout" in told and "reranker" in told
+
+
 @pytest.mark.parametrize("file, content", [
     ("model.safetensors", "version https://git-lfs.github.com/spec/v1\n"),
     ("model.safetensors", None), ("tokenizer.json", '{"version": "1.'), ("config.json", "{")])

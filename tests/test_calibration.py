@@ -132,3 +132,38 @@ def replace_id(row: dict, name) -> dict:
 
 def test_the_sentence_tells_both_shares():
     assert str(replace(KEPT, floor=0.4868)).startswith("Below 0.487 nothing is shown")
+
+
+def test_another_programs_file_is_neither_read_nor_overwritten(tmp_path):
+    page = tmp_path / "docs" / "pool.md"
+    page.parent.mkdir()
+    page.write_text("The pool opens at 7:30.", encoding="utf-8")
+    documents = load_documents(page.parent)
+    for theirs in ('[{"title": "my site"}]', "no JSON at all", '{"pages": 3}'):
+        for folder in (tmp_path, page.parent):
+            (folder / FILE).write_text(theirs, encoding="utf-8")
+        assert floor_of(documents, Reader()) == floor_of(documents, Reader(), page.parent) == 0
+        with pytest.raises(CourseError, match="was not written by the course"):
+            keep(KEPT, page.parent)
+        assert (page.parent / FILE).read_text(encoding="utf-8") == theirs
+
+
+def test_a_named_folder_has_its_own_floor_or_none(tmp_path):
+    deep = tmp_path / "house" / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    (tmp_path / "elsewhere.md").write_text("The pool opens at 7:30.", encoding="utf-8")
+    (deep / "pool.md").symlink_to(tmp_path / "elsewhere.md")
+    keep(KEPT, tmp_path / "house")
+    documents = load_documents(tmp_path / "house")
+    assert floor_of(documents, Reader(), tmp_path / "house") == 0.5, "links, and three folders deep"
+    assert floor_of(documents, Reader(), deep) == 0, "the floor of the whole is not that of a part"
+
+
+def test_what_the_cut_off_stops_is_counted(retriever):
+    class Strict(Reader):
+        none = 20.0
+
+    strict = Retriever(retriever.index, retriever.embedder, Strict(), 2)
+    found = calibrate(strict, asked(range(100), True) + asked(range(-5, 15), False), answered=0.9)
+    assert (found.floor, found.answered, found.refused) == (10, 0.8, 1)
+    assert "cut-off is stricter: below 20" in str(found)

@@ -298,3 +298,19 @@ def test_random_noise_is_survived():
         for chunker in (by_sentence, by_heading, by_words):
             check_spans(chunker(doc), doc.text)
         check_spans(by_words(doc, 5, overlap=3), doc.text, apart=False)
+
+
+@pytest.mark.parametrize("text, found", [
+    ("| | |\n|---|---|\n| Price | EUR 189 |\n| Weight | 2 kg |",
+     ["Price; EUR 189", "Weight; 2 kg"]),
+    ("| A | B |\n|---|---|\n| x | 1 |\n| | |\n| y | 2 |", ["A: x; B: 1", "A: y; B: 2"]),
+    ("It is 300 m high [12] and old.[3] See [the list](l.md) [4].",
+     ["It is 300 m high and old.", "See the list."]),
+    ("The fee is EUR&nbsp;12 &amp; more.", ["The fee is EUR 12 & more."]),
+    ("Array a[0], the b[1] and [1](one.md) stay.", ["Array a[0], the b[1] and 1 stay."]),
+    ("Built in 1889[3] of iron[12].", ["Built in 1889 of iron."]),
+    ("[1] Options are read first.", ["[1] Options are read first."])])
+def test_columns_without_names_footnotes_and_entities(text, found):
+    chunks = by_sentence(document(text))
+    assert [c.text for c in chunks] == found
+    check_spans(chunks, document(text).text)

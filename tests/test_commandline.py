@@ -291,6 +291,31 @@ def test_a_signal_ends_a_run_and_its_notebook(folder, name):
         os.kill(int((folder / "notebooks" / "up").read_text()), 0)
 
 
+def test_what_keeps_nothing_half_done_does_not_promise_to_go_on(monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(environment, "ensure", lambda: None)
+    monkeypatch.setattr("utils.__main__.act", stopped)
+    assert main(["exam"]) == 130
+    assert "begin anew" in capsys.readouterr().err
+    assert main(["bench"]) == 130
+    assert "Nothing is lost" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
+def test_a_reader_who_has_seen_enough_is_no_error():
+    program = ("import sys\nfrom utils import __main__ as m, environment\n"
+               "environment.ensure = lambda: None\n"
+               "m.act = lambda *_: [print('line') for _ in range(100_000)] and 0\n"
+               "sys.exit(m.main(['ask', 'why']))\n")
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == "line\n"
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(20) == 1
+
+
 def wait_for(path: Path, seconds: float = 30) -> None:
     pause = threading.Event()
     for _ in range(int(seconds * 10)):
@@ -415,7 +440,8 @@ def test_links_of_the_course_agree(capsys):
 def healthy(tmp_path, monkeypatch):
     """A machine on which all is well: a pocket model, memory, every package, no network."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    (tmp_path / "config.json").write_text("{}")
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
     known = {**profiles.PROFILES}
     for name in ("embedded", "wheel"):
         known[name] = replace(known[name], generator=str(tmp_path))

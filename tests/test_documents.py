@@ -1,9 +1,11 @@
 """What a real folder holds is read; what cannot be read is named in one sentence."""
 
+import os
 import warnings
 
 import pytest
 
+from utils.chunking import by_sentence
 from utils.documents import LARGEST, BadFile, CourseError, load_document, load_documents
 
 
@@ -267,3 +269,55 @@ def test_one_document_by_itself(tmp_path):
         load_document(tmp_path / "gone.md")
     with pytest.raises(BadFile, match="a.docx: files of this kind are not read. Save it as"):
         load_document(write(tmp_path, "a.docx", "Text."))
+
+
+@pytest.mark.parametrize("page, rows", [
+    ("<tr><th>Price</th><td>EUR 189</td></tr>", ["Price; EUR 189"]),
+    ("<tr><th>Price</th><td>EUR 189</td></tr><tr><th>Weight</th><td>2.4 kg</td></tr>",
+     ["Price; EUR 189", "Weight; 2.4 kg"]),
+    ("<tr><td>Opening hours: 9 to 5</td></tr>", ["Opening hours: 9 to 5"]),
+    ("<tr><td>Model</td><td>Price</td><td>Weight</td></tr>"
+     "<tr><td>K1</td><td>EUR 189</td><td>2 kg</td></tr>",
+     ["Model: K1; Price: EUR 189; Weight: 2 kg"]),
+    ("<thead><tr><td>Model</td><td>Price</td></tr></thead><tr><td>K1</td><td>EUR 9</td></tr>",
+     ["Model: K1; Price: EUR 9"]),
+    ("<tr><th>Day</th><th>From</th><th>To</th></tr><tr><td rowspan=2>Mon</td><td>9</td><td>12</td>"
+     "</tr><tr><td>14</td><td>18</td></tr><tr><td>Tue</td><td colspan='2'>closed</td></tr>",
+     ["Day: Mon; From: 9; To: 12", "Day: Mon; From: 14; To: 18",
+      "Day: Tue; From: closed; To: closed"]),
+    ("<tr><th>A</th><th>B</th></tr><tr><td rowspan=x colspan=0>1</td><td>2</td></tr>",
+     ["A: 1; B: 2"])])
+def test_a_table_without_a_header_row_loses_nothing(tmp_path, page, rows):
+    write(tmp_path, "page.html", f"<p>The tent.</p><table>{page}</table>")
+    (found,) = quietly(tmp_path)
+    assert [c.text for c in by_sentence(found)] == ["The tent.", *rows]
+
+
+def test_a_link_to_a_folder_is_named_and_not_followed(tmp_path):
+    write(tmp_path, "elsewhere/secret.md", "The code is 4711.")
+    write(tmp_path, "docs/page.md", "We open at 9.")
+    (tmp_path / "docs" / "more").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.warns(UserWarning, match="more: it is a link to a folder"):
+        assert [d.id for d in load_documents(tmp_path / "docs")] == ["page"]
+
+
+def test_a_folder_of_nothing_but_a_readme_says_why(tmp_path):
+    write(tmp_path, "README.md", "All about it.")
+    with pytest.raises(CourseError, match="files called README and hidden ones are left out"):
+        load_documents(tmp_path)
+
+
+def test_a_name_that_is_no_utf8_is_a_name_all_the_same(tmp_path):
+    try:
+        with open(os.fsencode(tmp_path) + b"/Preise_f\xfcr.md", "wb") as file:
+            file.write(b"Tea costs EUR 2.")
+    except OSError:
+        pytest.skip("this disk takes no such names")
+    (found,) = quietly(tmp_path)
+    assert found.id.encode("utf-8") and found.title.encode("utf-8")
+    assert found.id.startswith("Preise_f")
+
+
+def test_a_name_of_three_hundred_letters_is_no_folder():
+    with pytest.raises(CourseError, match="There is no folder"):
+        load_documents("x" * 300)

@@ -256,3 +256,10 @@ def test_pairing_makes_the_interval_of_a_steady_gain_narrow():
     found = compare(a, b)
     alone = interval([float(not h) for h in hard])
     assert found.high - found.low < alone.high - alone.low
+
+
+def test_half_a_character_is_replaced(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"id": "a\\ud83d", "question": "where \\ud83d?", "answers": []}\n')
+    (question,) = load_questions(path)
+    assert question.id.encode("utf-8") == b"a?" and question.question.encode("utf-8") == b"where ??"

@@ -359,3 +359,22 @@ def in_words(number: int) -> str:
     if number < 20:
         return ones[number]
     return tens[number // 10 * 10] + (f"-{ones[number % 10]}" if number % 10 else "")
+
+
+@pytest.mark.parametrize("answer, reply, verdict", [
+    ("18 °C", "It is kept at −18 °C.", False), ("-18 °C", "It is kept at −18 °C.", True),
+    ("−18 °C", "at -18 °C", True), ("250 kg", "0,250 kg", False), ("125 ml", "0,125 l", True),
+    ("2 hours", "1/2 hour", False), ("30 minutes", "1/2 hour", True),
+    ("4 litres", "1/4 litre", False),
+    ("1/4", "between 1 and 4 turns", False), ("90 minutes", "1 1/2 hours", True),
+    ("0.25 litre", "¼ litre", True), ("2.5 hours", "2 ½ hours", True), ("24/7", "open 24/7", True),
+    ("3/4/2025", "on 3/4/2025", True), ("EUR 2", "EUR 2 million", False),
+    ("EUR 2 million", "two million euros", True), ("EUR 2,000,000", "EUR 2 million", True),
+    ("040 1234567", "Call 040 1234567 (9-17 h).", True),
+    ("040 1234567", "Call 040 1234567 - 24/7.", True),
+    ("040 1234567", "040 1234567 / 040 7654321", True), ("040 1234567", "040 1234568", False),
+    ("0451 234567", "0451-23 45 67", True), ("1 June 2025", "2025-06-01 14:00", True),
+    ("2025-06-01", "2025-06-01 - 2025-06-30", True), ("19 %", "VAT 19 %", True),
+    ("5 kg", "MAX 5 kg", True), ("WF-2207", "code WF 2207", True)])
+def test_signs_fractions_and_what_stands_beside_a_number(answer, reply, verdict):
+    assert says(reply, answer) is verdict

