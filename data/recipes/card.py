@@ -36,7 +36,8 @@ def rows() -> list[tuple[str, str]]:
     found = []
     for name in ("company", "update"):
         documents = load_documents(DATA / name)
-        found.append((f"{name}/", f"{len(documents)} documents, {words(documents):,} words"))
+        found.append((f"{name}/", f"{len(documents)} documents, {words(documents):,} words (table "
+                                   "marks not counted)"))
     for path in sorted((DATA / "exam").glob("*.jsonl")):
         kinds = Counter(json.loads(line)["kind"] for line in
                         path.read_text(encoding="utf-8").splitlines())
