@@ -259,3 +259,11 @@ def test_a_refusal_is_shown_and_the_next_question_is_answered(page):
     assert "The question is empty." in asks(page, "refuse").inner_text()
     assert "ValueError" in asks(page, "break").inner_text()
     assert "EUR 9" in asks(page, "plain").inner_text()
+
+
+def test_an_adapter_that_is_not_finished_is_no_hybrid(monkeypatch, tmp_path):
+    monkeypatch.setattr("utils.app.ADAPTERS", tmp_path)
+    assert "not trained to its end" in app._lacking()
+    (tmp_path / "hybrid").mkdir()
+    (tmp_path / "hybrid" / "checkpoint.pt").write_bytes(b"half of it")
+    assert "not trained to its end" in app._lacking()

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,29 @@ def test_an_empty_file_a_missing_one_and_mixed_fields(tmp_path):
                     encoding="utf-8")
     with pytest.raises(CourseError, match="different kinds of values"):
         read_examples(path)
+
+
+def test_a_field_that_the_first_line_lacks_is_kept(tmp_path):
+    path = tmp_path / "examples.jsonl"
+    path.write_text(json.dumps(EXAMPLES[0]) + "\n" + json.dumps(
+        {**EXAMPLES[0], "source": "KB-1"}) + "\n", encoding="utf-8")
+    assert [row["source"] for row in read_examples(path)] == [None, "KB-1"]
+
+
+def test_two_trainings_into_one_folder_take_turns(tmp_path, capsys):
+    entered = threading.Event()
+
+    def second():
+        with finetuning._alone(tmp_path / "adapter"):
+            entered.set()
+
+    with finetuning._alone(tmp_path / "adapter"):
+        other = threading.Thread(target=second, daemon=True)
+        other.start()
+        assert not entered.wait(0.3)
+    assert entered.wait(5)
+    other.join()
+    assert "Another training writes to" in capsys.readouterr().out
 
 
 def test_the_style_examples_are_a_dataset_with_their_other_fields():

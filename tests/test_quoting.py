@@ -1,5 +1,6 @@
 """A quotation that was begun is said to its end; everything else stays the model's own."""
 
+import json
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -206,6 +207,30 @@ def test_guesses_alone_and_in_a_stream_say_the_same(generator, monkeypatch, gues
 
 def test_only_the_pocket_model_is_held(monkeypatch, tmp_path):
     assert [p.name for p in PROFILES.values() if p.quotes_whole] == ["embedded"]
-    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}", encoding="utf-8")
     monkeypatch.setenv("COURSE_GENERATOR", str(tmp_path))
     assert not choose("embedded").quotes_whole, "another model in its place is left free"
+
+
+def test_in_json_a_sentence_is_quoted_as_json_writes_it(generator):
+    text = 'A 27.5" wheel with the word "Kite" on its rim costs EUR 90.'
+    shelf = [Chunk("wheels", "Wheels", (), 0, len(text), text)]
+    ids = generator._ids
+    reply = Quotation(sayable(shelf, ids), generator._marks, generator._braces)
+    opening = ids('{"reply": "Thanks for asking! [1] A 27.5')
+    reply.read(opening)
+    rest = generator.tokenizer.decode(reply.rest())
+    whole = '{"reply": "Thanks for asking! [1] A 27.5' + rest + '."}'
+    assert json.loads(whole)["reply"].endswith(text), whole
+    plain = Quotation(sayable(shelf, ids), generator._marks, generator._braces)
+    plain.read(ids("[1] A 27.5"))
+    assert "\\" not in generator.tokenizer.decode(plain.rest())
+    assert generator.tokenizer.decode(plain.rest()).endswith("EUR 90")
+
+
+def test_a_sentence_that_ends_in_dots_is_whole(generator):
+    text = "Wait until the lamp is green and then go on…"
+    shelf = [Chunk("lamp", "Lamp", (), 0, len(text), text)]
+    assert all("\ufffd" not in generator.tokenizer.decode(what.tokens)
+               for what in sayable(shelf, generator._ids))

@@ -162,9 +162,10 @@ def test_an_example_that_cannot_be_used_is_named():
     with pytest.raises(CourseError, match="Example 2 names its source KB-101 and no quote"):
         with_documents([example(), example(quote="")], Retriever())
     broken = example()
-    broken["messages"][1]["content"] = "Thanks for asking!"
-    with pytest.raises(CourseError, match="The reply of example 1 is no JSON object"):
-        with_documents([broken], Retriever())
+    for said in ("Thanks for asking!", '{"answer": "EUR 9"}', '{"reply": 9}'):
+        broken["messages"][1]["content"] = said
+        with pytest.raises(CourseError, match="The reply of example 1 is no JSON object with a"):
+            with_documents([broken], Retriever())
 
 
 # ---------------------------------------------------------------- the company's own examples

@@ -97,3 +97,23 @@ def test_where_nothing_can_be_written_it_searches_all_the_same(retriever, tmp_pa
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     memory = Remembered(retriever, tmp_path / "file" / "hits.json")
     assert memory.search_many(ASKED) == retriever.search_many(ASKED)
+
+
+def test_an_edit_that_is_taken_back_does_not_mix_the_passages_up(tmp_path):
+    path = tmp_path / "a.npz"
+    pages = [*PAGES, Document("lamp", "Lamp", "# Lamp\n\nThe lamp costs nine euros.")]
+    first = Retriever(stored.open_index(pages, path, by_sentence)[0], k=1)
+    wanted = Remembered(first, tmp_path / "hits.json").search_many(ASKED)
+    edited = [Document("pool", "Pool", "# Pool\n\nClosed for good."), *pages[1:]]
+    stored.open_index(edited, path, by_sentence)
+    back = stored.open_index(pages, path, by_sentence)[0]
+    assert [c.document for c in back.chunks] != [c.document for c in first.index.chunks]
+    again = Remembered(Retriever(back, k=1), tmp_path / "hits.json").search_many(ASKED)
+    assert [[h.chunk for h in hits] for hits in again] == [[h.chunk for h in hits]
+                                                           for hits in wanted]
+
+
+def test_a_message_of_two_questions_is_searched_as_deep_as_it_is_remembered(retriever):
+    both = "When does the pool open, and what is the price of soup?"
+    (direct,), (kept,) = (r.search_many([both], 2) for r in (retriever, Remembered(retriever)))
+    assert direct == kept and [h.ranks for h in direct] == [h.ranks for h in kept]

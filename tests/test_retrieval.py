@@ -155,7 +155,7 @@ def test_open_index_builds_keeps_and_follows(tmp_path):
     assert changes.deleted == ("cafe",)
     assert all(c.document != "cafe" for c in third.chunks)
     fourth, _ = stored.open_index(PAGES, path, partial(by_heading, words=40))
-    assert fourth.chunker == "by_heading,words=40"
+    assert fourth.chunker.startswith("by_heading,words=40@")
 
 
 def test_chunks_longer_than_the_embedder_reads_are_reported():
@@ -344,3 +344,12 @@ def test_another_language_is_answered_without_a_fault(retriever):
 def test_texts_of_nothing_but_little_words_are_no_error():
     engine = BM25(["It is the", "5", "a"])
     assert engine.scores(["what is it", "blue lamp"]).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_an_index_that_was_cut_by_other_rules_is_built_anew(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    stored.open_index(PAGES, path, by_sentence)
+    assert stored.open_index(PAGES, path, by_sentence)[1] == stored.Changes()
+    monkeypatch.setattr(stored, "_cutters", lambda: "of tomorrow")
+    _, changes = stored.open_index(PAGES, path, by_sentence)
+    assert set(changes.added) == {d.id for d in PAGES}

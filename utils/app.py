@@ -21,6 +21,7 @@ from sys import stdout
 from urllib.parse import parse_qs, urlsplit
 
 from utils import asking, grading
+from utils.adapters import open_adapter
 from utils.assistant import ADAPTERS, Answer, Assistant
 from utils.diagnosis import passages_used
 from utils.documents import CourseError, Document, load_documents
@@ -39,11 +40,11 @@ def app(words: list[str]) -> int:
     parser = asking._Parser("python3 -m utils app", add_help=False)
     asking._common(parser)
     parser.add_argument("--port", type=int, default=0)
-    trained = (ADAPTERS / "hybrid").is_dir()
-    parser.set_defaults(system="hybrid" if trained else "rag")
+    lacking = _lacking()
+    parser.set_defaults(system="rag" if lacking else "hybrid")
     arguments = parser.parse_args(words)
-    if not trained and arguments.system == "rag":
-        print("The hybrid's adapter is not trained yet (notebook 05 does it): this is rag.")
+    if lacking and arguments.system == "rag":
+        print(f"{lacking} This is rag.")
     documents = load_documents(arguments.docs)
     company = Path(arguments.docs).resolve() == asking.COMPANY.resolve()
     desk = Desk(asking._assistant(arguments, documents), documents, Path(arguments.docs).name,
@@ -58,6 +59,15 @@ def app(words: list[str]) -> int:
         except KeyboardInterrupt:
             print("\nClosed.")
     return 0
+
+
+def _lacking() -> str:
+    """Why the hybrid cannot answer yet; empty where its adapter is finished."""
+    try:
+        open_adapter(ADAPTERS / "hybrid")
+    except CourseError:
+        return "The hybrid's adapter is not trained to its end (notebook 05 does it)."
+    return ""
 
 
 class Desk:

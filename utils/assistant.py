@@ -26,7 +26,7 @@ from utils.index import build, open_index
 from utils.loading import load_generator
 from utils.profiles import ROOT, Profile, choose
 from utils.reranking import load_reranker
-from utils.retrieval import Hit, Retriever, parts_of
+from utils.retrieval import Hit, Retriever, checked, parts_of
 
 CHUNKER = by_sentence  # short evidence: what the pocket model reads best
 Prompt = Callable[[str, Sequence], list[prompts.Message]]
@@ -111,7 +111,7 @@ class Assistant:
         if self.generator is None:
             return [self._extract(q, hits, looked)
                     for q, hits in zip(questions, found, strict=True)]
-        pieces = [self.pieces(q, hits) for q, hits in zip(questions, found, strict=True)]
+        pieces = [self.pieces(checked(q), hits) for q, hits in zip(questions, found, strict=True)]
         asked = [[self.messages(text, [hits[n] for n in numbers]) for text, numbers in some]
                  for some, hits in zip(pieces, found, strict=True)]
         start = time.perf_counter()

@@ -78,7 +78,8 @@ def read_examples(path: str | Path):
         raise CourseError(f"{path} holds no example. Write one JSON object a line, such as "
                           f"{EXAMPLE}.")
     try:
-        return Dataset.from_list(rows)
+        names = dict.fromkeys(name for row in rows for name in row)  # the first may lack some
+        return Dataset.from_list([{name: row.get(name) for name in names} for row in rows])
     except (ArrowException, TypeError) as problem:
         raise CourseError(f"{path}: one field holds different kinds of values in different lines "
                           f"({problem}). Give it one kind, or leave it out.") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,12 +24,14 @@ from utils.adapters import (
     describe_base,
     open_adapter,
     other_base,
+    unwritable,
     with_adapter,
     write_adapter,
 )
 from utils.batching import checksum, read_examples, tokenised
 from utils.documents import CourseError
 from utils.generation import Generator
+from utils.locks import alone
 from utils.training import Run, Settings, answer_loss
 
 __all__ = ["Adapter", "Point", "Settings", "answer_loss", "read_examples", "train", "with_adapter"]
@@ -45,6 +48,25 @@ def train(generator: Generator, examples: Sequence[dict], validation: Sequence[d
     With `resume=True` an interrupted training goes on, and a finished one is returned as it is.
     """
     folder, settings, say = Path(folder), settings or Settings(), say or (lambda _: None)
+    with _alone(folder):
+        return _train(generator, examples, validation, folder, settings, resume, say)
+
+
+@contextmanager
+def _alone(folder: Path):
+    """Two trainings into one folder would write over each other: the second waits."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_name(f".{folder.name}.lock")
+        lock.touch()
+    except OSError as problem:
+        raise unwritable(folder, problem) from None
+    with alone(lock, f"Another training writes to {folder}; waiting for it."):
+        yield
+
+
+def _train(generator: Generator, examples: Sequence[dict], validation: Sequence[dict],
+           folder: Path, settings: Settings, resume: bool, say: Callable) -> Adapter:
     learned = tokenised(generator, examples, "example", settings.weights)
     held_out = tokenised(generator, validation, "validation example")
     if not learned:

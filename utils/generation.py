@@ -128,13 +128,21 @@ class Generator:
         """What a reply over these passages must go on with, once begun."""
         if not self.quotes_whole:
             return Quotation(())
-        return Quotation(sayable(passages, self._ids), self._marks)
+        return Quotation(sayable(passages, self._ids), self._marks, self._braces)
+
+    @cached_property
+    def _words(self) -> list[str]:
+        return [self.tokenizer.decode([n], skip_special_tokens=True)
+                for n in range(len(self.tokenizer))]
 
     @cached_property
     def _marks(self) -> set[int]:
         """The tokens that may stand behind a quotation: marks, and the end of the turn."""
-        return self._ends | marks([self.tokenizer.decode([n], skip_special_tokens=True)
-                                   for n in range(len(self.tokenizer))])
+        return self._ends | marks(self._words)
+
+    @cached_property
+    def _braces(self) -> set[int]:
+        return {n for n, word in enumerate(self._words) if word.lstrip().startswith("{")}
 
     def _greedy(self, inputs: dict, most: int, heard: Guesses,
                 quotations: Sequence[Quotation]) -> list[list[int]]:

@@ -15,10 +15,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from utils import blocks, chunking
 from utils.chunking import Chunk, Chunker, by_heading
 from utils.documents import CourseError, Document
 from utils.embedding import embed, load_embedder
@@ -193,9 +195,17 @@ def _name(embedder) -> str:
 
 
 def _label(chunker: Callable) -> str:
+    """Tells one way to cut from another; the course's own ways change with their source."""
     inner = getattr(chunker, "func", chunker)
     options = getattr(chunker, "keywords", {})
-    return inner.__name__ + "".join(f",{k}={v}" for k, v in sorted(options.items()))
+    label = inner.__name__ + "".join(f",{k}={v}" for k, v in sorted(options.items()))
+    return f"{label}@{_cutters()}" if inner.__module__ == chunking.__name__ else label
+
+
+@lru_cache(maxsize=1)
+def _cutters() -> str:
+    sources = [Path(module.__file__).read_bytes() for module in (chunking, blocks)]
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:8]
 
 
 def _same_embedder(index: Index, embedder, where: str) -> None:

@@ -11,6 +11,7 @@ decoding, with the passages as the grammar).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
@@ -32,14 +33,18 @@ class Sayable:
     opening: bool = False  # only as long as nothing has been quoted
     said_by: str = ""  # the document in which a sentence stands
     name_of: str = ""  # or the document whose name this is
+    in_json: bool | None = None  # only in replies that are JSON, or that are not; None: in both
 
 
 class Quotation:
     """Follows one reply as it is said, and knows which tokens may come next."""
 
-    def __init__(self, sayable: Sequence[Sayable], marks: Set[int] = frozenset()) -> None:
+    def __init__(self, sayable: Sequence[Sayable], marks: Set[int] = frozenset(),
+                 braces: Set[int] = frozenset()) -> None:
         self.sayable = sayable
         self.marks = marks  # the tokens that may stand behind a sentence (none: any may)
+        self.braces = braces  # with one of these a reply in JSON begins
+        self.begins = True
         self.under_way = [(what, 0) for what in sayable]  # what the last words are, up to where
         self.quoted = False  # whether anything has been
         self.unnamed: set[str] = set()  # documents that were quoted and not named yet
@@ -47,6 +52,10 @@ class Quotation:
     def read(self, tokens: Tokens) -> None:
         """Goes on with these tokens of the reply."""
         for token in tokens:
+            if self.begins:
+                self.begins, form = False, token in self.braces
+                self.sayable = [w for w in self.sayable if w.in_json in (None, form)]
+                self.under_way = [(w, at) for w, at in self.under_way if w.in_json in (None, form)]
             self.under_way = [(what, at + 1) for what, at in self.under_way
                               if at < len(what.tokens) and what.tokens[at] == token]
             over = [what for what, at in self.under_way if at == len(what.tokens)]
@@ -120,19 +129,25 @@ def sayable(chunks: Sequence[Chunk], tokens_of: Callable[[str], Tokens]) -> list
     """The sentences of the chunks, the numbers with what they stand before, the documents' names.
 
     A sentence is held to up to its last token, if that brings the stop: a reply may set another
-    mark behind the same words.
+    mark behind the same words. In JSON a sentence with a '"' in it is written otherwise.
     """
     def up_to_its_stop(text: str, before: str) -> tuple[int, ...]:
-        return tuple(tokens_of(before + text))[:-1 if text[-1] in ".!?…" else None]
+        stop = len(tokens_of(text[-1])) if text[-1] in ".!?…" else 0
+        told = tuple(tokens_of(before + text))
+        return told[:len(told) - stop]
+
+    def written(text: str) -> list[tuple[str, bool | None]]:
+        escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+        return [(text, None)] if escaped == text else [(text, False), (escaped, True)]
 
     said = [(chunk.document, [chunk.text[start:end] for start, end in sentences(chunk.text)])
             for chunk in chunks]
-    found = [Sayable(up_to_its_stop(text, " "), BEGUN, said_by=document)
-             for document, texts in said for text in texts]
-    found += [Sayable(up_to_its_stop(texts[0], f"{number} "), len(tokens_of(number)), opening=True,
-                      said_by=document)
+    found = [Sayable(up_to_its_stop(text, " "), BEGUN, said_by=document, in_json=form)
+             for document, texts in said for sentence in texts for text, form in written(sentence)]
+    found += [Sayable(up_to_its_stop(text, f"{number} "), len(tokens_of(number)), opening=True,
+                      said_by=document, in_json=form)
               for n, (document, texts) in enumerate(said, 1) if texts
-              for number in (f"[{n}]", f" [{n}]")]
+              for text, form in written(texts[0]) for number in (f"[{n}]", f" [{n}]")]
     found += [Sayable(tuple(tokens_of(name)), NAMED, name_of=name) for name in
               dict.fromkeys(chunk.document for chunk in chunks)]
     return [what for what in dict.fromkeys(found) if len(what.tokens) > what.begun]

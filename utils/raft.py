@@ -72,9 +72,10 @@ def _check(examples: Sequence[dict], passages: int, withheld: float) -> None:
         if example.get("source") and not example.get("quote"):
             raise CourseError(f"Example {n} names its source {example['source']} and no quote. Add "
                               "the 'quote' that the reply rests on, or leave the source out.")
-        if house_json(example["messages"][-1]["content"]) is None:
-            raise CourseError(f"The reply of example {n} is no JSON object. Write it in the form "
-                              "of data/style/schema.json.")
+        reply = house_json(example["messages"][-1]["content"])
+        if reply is None or not isinstance(reply.get("reply"), str):
+            raise CourseError(f"The reply of example {n} is no JSON object with a 'reply'. Write "
+                              "it in the form of data/style/schema.json.")
 
 
 def _question(example: dict) -> str:

@@ -15,9 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.retrieval import Hit, Retriever
-
-DEEP = 12  # hits are kept to this rank: who wants fewer gets the first of them
+from utils.retrieval import DEEP, Hit, Retriever  # to this rank hits are kept
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,8 @@ class Remembered:
 def fingerprint(retriever: Retriever) -> str:
     """Equal for two retrievers that find the same."""
     index, reader = retriever.index, retriever.reranker
-    about = [index.embedder, index.chunker, sorted(index.checksums.items()), len(index.chunks),
+    order = [(c.document, c.start, c.end) for c in index.chunks]  # what is kept counts by it
+    about = [index.embedder, index.chunker, sorted(index.checksums.items()), order,
              retriever.k, retriever.reread, retriever.cutoff, retriever.in_parts,
              type(reader).__name__,
              getattr(reader, "none", None), _weights(reader)]

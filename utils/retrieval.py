@@ -18,6 +18,7 @@ from utils.documents import CourseError
 from utils.embedding import embed, load_embedder
 from utils.index import Index
 
+DEEP = 12  # so far down its own hits a part of a message is looked for passages
 LONGEST_QUESTION = 2000  # characters; the embedder reads about half of that anyway
 QUESTION_WORD = r"(?:what|which|how|who|whom|where|when|why|does|do|is|are|can|will)\b"
 JOINT = re.compile(rf"(?:,? and|[,;] plus|;)(?: also)? (?=(?:in |for |to |at )?{QUESTION_WORD})",
@@ -154,9 +155,10 @@ class Retriever:
             return []
         k = min(k or self.k, len(self.index.chunks))
         asked = [[q, *self._parts(q)] for q in questions]
-        found = iter(self._searched([text for texts in asked for text in texts], k))
+        found = iter(self._searched([text for texts in asked for text in texts], max(k, DEEP)))
         rows = [[next(found) for _ in texts] for texts in asked]
-        return [self.enough(by_turns(row, k) if len(row) > 1 else row[0], floor) for row in rows]
+        return [self.enough(by_turns(row, k) if len(row) > 1 else row[0][:k], floor)
+                for row in rows]
 
     def _parts(self, question: str) -> list[str]:
         parts = parts_of(question) if self.in_parts else []
