@@ -302,7 +302,7 @@ def test_random_noise_is_survived():
 
 @pytest.mark.parametrize("text, found", [
     ("| | |\n|---|---|\n| Price | EUR 189 |\n| Weight | 2 kg |",
-     ["Price; EUR 189", "Weight; 2 kg"]),
+     ["Price: EUR 189", "Weight: 2 kg"]),
     ("| A | B |\n|---|---|\n| x | 1 |\n| | |\n| y | 2 |", ["A: x; B: 1", "A: y; B: 2"]),
     ("It is 300 m high [12] and old.[3] See [the list](l.md) [4].",
      ["It is 300 m high and old.", "See the list."]),

@@ -272,9 +272,9 @@ def test_one_document_by_itself(tmp_path):
 
 
 @pytest.mark.parametrize("page, rows", [
-    ("<tr><th>Price</th><td>EUR 189</td></tr>", ["Price; EUR 189"]),
+    ("<tr><th>Price</th><td>EUR 189</td></tr>", ["Price: EUR 189"]),
     ("<tr><th>Price</th><td>EUR 189</td></tr><tr><th>Weight</th><td>2.4 kg</td></tr>",
-     ["Price; EUR 189", "Weight; 2.4 kg"]),
+     ["Price: EUR 189", "Weight: 2.4 kg"]),
     ("<tr><td>Opening hours: 9 to 5</td></tr>", ["Opening hours: 9 to 5"]),
     ("<tr><td>Model</td><td>Price</td><td>Weight</td></tr>"
      "<tr><td>K1</td><td>EUR 189</td><td>2 kg</td></tr>",

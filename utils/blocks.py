@@ -167,6 +167,8 @@ def plain(markdown: str) -> str:
 def _row_text(header: list[str], cells: list[str]) -> str:
     if header == cells:
         return "; ".join(c for c in cells if c)
+    if not any(header) and len(cells) == 2 and all(cells):  # 'Price | EUR 189' names itself
+        return ": ".join(cells)
     pairs = zip(header + [""] * (len(cells) - len(header)), cells, strict=False)
     return "; ".join(f"{name}: {value}" if name else value for name, value in pairs if value)
 
