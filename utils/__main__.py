@@ -69,7 +69,7 @@ HELP = {
 MODULES = {"ask": "asking", "exam": "asking", "calibrate": "asking", "app": "app",
            "bench": "bench", "fetch": "fetching", "doctor": "doctor", "publish": "publishing"}
 
-GOES_ON = {"run", "test", "lab", "ask", "app", "bench", "fetch", "doctor", "publish", "links"}
+ANEW = {"exam", "calibrate"}  # where nothing is kept of what was only half done
 
 
 def main(words: list[str]) -> int:
@@ -100,8 +100,8 @@ def main(words: list[str]) -> int:
         print(problem, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        kept = ("Nothing is lost; run the command again to go on." if command in GOES_ON else
-                "Run the command again to begin anew; what was on disk before is untouched.")
+        kept = ("Run the command again to begin anew; what was on disk before is untouched."
+                if command in ANEW else "Nothing is lost; run the command again to go on.")
         print(f"\nStopped. {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

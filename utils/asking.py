@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from utils.documents import CourseError, Document, load_documents
 from utils.environment import ROOT
 from utils.exam import METRICS, Sitting, load_questions
 from utils.index import too_long
+from utils.locks import in_one_piece
 from utils.profiles import Profile, choose
 from utils.remembering import Handed
 from utils.retrieval import Hit, checked
@@ -122,20 +123,15 @@ def _writable(path: Path) -> None:
     """Finds out before an exam of many minutes whether its answers can be kept."""
     if path.is_dir():
         raise CourseError(f"{path} is a folder. Name a file.")
-    _write(path.with_name(f".{path.name}.{os.getpid()}"), "")
-    path.with_name(f".{path.name}.{os.getpid()}").unlink(missing_ok=True)
+    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    _write(probe, "")
+    probe.unlink()
 
 
 def _write(path: Path, text: str) -> None:
-    """In one piece: where there is no room, what stood there before is still there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8", errors="replace")
-        temporary.replace(path)
+        in_one_piece(path, text)
     except OSError as problem:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise CourseError(f"{path} cannot be written ({problem.strerror}). Name another file."
                           ) from None
 

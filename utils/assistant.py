@@ -178,7 +178,7 @@ def system(name: str, documents: Sequence[Document] = (), profile: Profile | Non
         else:
             index = build(documents, CHUNKER, embedder)
         reranker = load_reranker(profile.reranker)
-        retriever = Retriever(index, embedder, reranker, 
+        retriever = Retriever(index, embedder, reranker,
                               floor=floor_of(documents, reranker, folder))
     if not filling.generates:
         return Assistant(name, retriever)
@@ -245,10 +245,9 @@ def cited_documents(text: str, hits: Sequence[Hit]) -> tuple[str, ...]:
         names = [f"[{n}]" for n in cited_numbers(text)]
     there, found = {hit.chunk.document for hit in hits}, []
     for name in names:
-        number = re.fullmatch(r"\[?([0-9]{1,4})\]?", name)
-        inside = number and name not in there and 1 <= int(number[1]) <= len(hits)
-        found.append(hits[int(number[1]) - 1].chunk.document if inside else
-                     number[1] if number else name if name in there else name.strip("[]"))
+        bare = name if name in there else name.strip("[]")
+        number = int(bare) if name not in there and re.fullmatch("[0-9]{1,4}", bare) else 0
+        found.append(hits[number - 1].chunk.document if 1 <= number <= len(hits) else bare)
     return tuple(dict.fromkeys(found))
 
 

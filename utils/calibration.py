@@ -17,6 +17,7 @@ from pathlib import Path
 
 from utils.documents import CourseError, Document
 from utils.exam import Question
+from utils.locks import in_one_piece
 from utils.retrieval import Retriever
 
 FILE = "search.json"  # in the folder of the documents
@@ -81,10 +82,10 @@ def keep(found: Calibration, folder: str | Path) -> Path:
     if path.is_file() and _ours(path) is None:
         raise CourseError(f"{path} is there and was not written by the course. Move it out of the "
                           "way, or calibrate on a copy of the folder.")
-    temporary = path.with_name(f".{FILE}.{os.getpid()}")
+    if not path.parent.is_dir():
+        raise CourseError(f"{path} cannot be written (there is no such folder). Check the path.")
     try:
-        temporary.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        in_one_piece(path, json.dumps(asdict(found), indent=1) + "\n")
     except OSError as problem:
         raise CourseError(f"{path} cannot be written ({problem.strerror}). Check who may write "
                           "into that folder.") from None

@@ -1,4 +1,4 @@
-"""One process at a time: a lock on a file, for what two at once would spoil.
+"""One process at a time, and a file in one piece: for what two at once, or a kill, would spoil.
 
 Needs nothing but Python, because the set-up uses it before anything is installed.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -27,6 +27,18 @@ def alone(lock: Path, waiting: str = "", pause: float = 1):
                 told = True
             time.sleep(pause)
         yield
+
+
+def in_one_piece(path: Path, text: str) -> None:
+    """Writes a text file: whatever happens, there is the old one or the new one, and whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _locked(file) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.locks import in_one_piece
 from utils.retrieval import DEEP, Hit, Retriever  # to this rank hits are kept
 
 
@@ -80,12 +80,8 @@ class Remembered:
         number = {id(chunk): n for n, chunk in enumerate(self.index.chunks)}
         hits = {question: [[number[id(h.chunk)], h.score, h.ranks, h.certainty] for h in found]
                 for question, found in self.known.items()}
-        temporary = self.file.with_name(f"{self.file.name}.{os.getpid()}")
         with suppress(OSError):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({"fingerprint": self.fingerprint, "hits": hits}),
-                                 encoding="utf-8")
-            temporary.replace(self.file)
+            in_one_piece(self.file, json.dumps({"fingerprint": self.fingerprint, "hits": hits}))
 
 
 def fingerprint(retriever: Retriever) -> str:

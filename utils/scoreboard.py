@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from utils.documents import CourseError
 from utils.exam import METRICS, ROOT, Interval
-from utils.locks import alone
+from utils.locks import alone, in_one_piece
 
 SCOREBOARD = ROOT / "build" / "scoreboard.json"
 SYSTEMS = ("extractive", "base", "prompted", "rag", "tuned", "hybrid_naive", "hybrid")
@@ -48,12 +47,7 @@ def _recorded(profile: str, system: str, metrics: dict[str, Interval], costs: di
     row = {name: value.as_dict() for name, value in metrics.items()}
     board["systems"].setdefault(system, {}).update(row)
     board["costs"].setdefault(system, {}).update(costs)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(board, indent=1), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    in_one_piece(path, json.dumps(board, indent=1))
     return board
 
 
