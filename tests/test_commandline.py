@@ -20,13 +20,13 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from utils import course, environment, profiles
+from utils import course, environment, packages, profiles
 from utils import doctor as doctoring
 from utils.__main__ import COMMANDS, MODULES, main
 from utils.documents import CourseError
 
 ROOT = Path(__file__).resolve().parents[1]
-HEADS = ("utils/__main__.py", "utils/environment.py", "utils/locks.py",
+HEADS = ("utils/__main__.py", "utils/environment.py", "utils/packages.py", "utils/locks.py",
          "utils/course.py")  # read by any Python
 OLD_PYTHONS = sorted(str(p) for minor in (8, 9, 10)
                      for p in Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python"))
@@ -127,7 +127,7 @@ def test_no_disk_space_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, ca
     monkeypatch.setattr(environment, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(environment, "STAMP", tmp_path / ".venv" / "course-stamp")
     monkeypatch.setattr(environment, "LOCK", tmp_path / "build" / "setup-lock")
-    monkeypatch.setattr(environment, "missing", lambda *_: ["torch"])
+    monkeypatch.setattr(packages, "missing", lambda *_: ["torch"])
     monkeypatch.setattr(environment.shutil, "disk_usage", lambda path: SimpleNamespace(free=2.5e8))
     assert main(["run"]) == 2
     assert capsys.readouterr().err == (
@@ -449,7 +449,7 @@ def healthy(tmp_path, monkeypatch):
     monkeypatch.setattr(profiles, "_hub_answers", lambda: False)
     monkeypatch.setattr(profiles, "_stored", lambda model: False)
     monkeypatch.setattr(environment, "stamped", lambda: False)
-    monkeypatch.setattr(environment, "missing", lambda *_: [])
+    monkeypatch.setattr(packages, "missing", lambda *_: [])
     monkeypatch.setattr(doctoring, "_memory_gb", lambda: 16.0)
     return tmp_path
 
@@ -489,7 +489,7 @@ def test_doctor_misses_packages_and_still_names_every_profile(healthy, monkeypat
         raise ModuleNotFoundError("No module named 'huggingface_hub'", name="huggingface_hub")
 
     monkeypatch.setattr(profiles, "_stored", stored)
-    monkeypatch.setattr(environment, "missing", lambda *_: ["torch", "numpy", "a", "b", "c"])
+    monkeypatch.setattr(packages, "missing", lambda *_: ["torch", "numpy", "a", "b", "c"])
     monkeypatch.setitem(sys.modules, "torch", None)  # `import torch` fails
     code, printed = doctor(capsys)
     assert code == 1
@@ -503,7 +503,7 @@ def test_doctor_misses_packages_and_still_names_every_profile(healthy, monkeypat
 def test_doctor_measures_memory_and_disk(healthy, monkeypatch, capsys, memory, free, said):
     monkeypatch.setattr(doctoring, "_memory_gb", lambda: memory)
     monkeypatch.setattr(environment, "inside_venv", lambda: False)
-    monkeypatch.setattr(environment, "missing", lambda *_: ["torch"])
+    monkeypatch.setattr(packages, "missing", lambda *_: ["torch"])
     monkeypatch.setattr(doctoring.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
     code, printed = doctor(capsys)
     assert code == 1 and said in printed

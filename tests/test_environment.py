@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from utils import environment
+from utils import environment, packages
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -54,7 +54,7 @@ def test_each_requirement_has_one_pin_in_its_range_everywhere(line):
         if wanted.marker and not wanted.marker.evaluate(there):
             continue
         pinned = [version for version, marker
-                  in environment.pins().get(environment.normal(wanted.name), [])
+                  in packages.pins().get(packages.normal(wanted.name), [])
                   if not marker or Marker(marker).evaluate(there)]
         assert len(pinned) == 1, f"{line} on {system[1]} with Python {python}: {pinned}"
         assert wanted.specifier.contains(pinned[0]), f"{line} has the pin {pinned[0]}"
@@ -63,13 +63,13 @@ def test_each_requirement_has_one_pin_in_its_range_everywhere(line):
 def test_every_line_of_the_constraints_is_read():
     lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
              if line.strip() and not line.lstrip().startswith("#")]
-    assert len(lines) == sum(len(found) for found in environment.pins().values())
+    assert len(lines) == sum(len(found) for found in packages.pins().values())
     for line in lines:
         assert [s.operator for s in Requirement(line).specifier] == ["=="]
 
 
 def test_torch_is_the_version_that_the_course_was_measured_with():
-    assert environment.pins()["torch"] == [("2.13.0", "")]
+    assert packages.pins()["torch"] == [("2.13.0", "")]
 
 
 def test_head_of_the_constraints_holds_the_command_that_makes_them():
@@ -121,8 +121,8 @@ def test_conda_files_pip_part_names_the_constraints_and_known_extras(conda):
 def test_conda_files_pip_part_resolves_to_what_is_installed(conda, tmp_path):
     if importlib.util.find_spec("pip") is None:
         pytest.skip("this environment has no pip (uv makes none)")
-    if environment.missing():
-        pytest.skip(f"not installed here: {', '.join(environment.missing())}")
+    if packages.missing():
+        pytest.skip(f"not installed here: {', '.join(packages.missing())}")
     for name in ("pyproject.toml", "constraints.txt", "environment.yml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "utils", tmp_path / "utils", ignore=shutil.ignore_patterns("*.pyc"))
@@ -146,7 +146,7 @@ def test_allows_judges_versions_as_pip_does(line):
     tried |= {f"{b.major + n}.{b.minor + m}" for b in bounds for n in (0, 1) for m in (0, 1)}
     tried |= {"0.0.1", "2.13.0", "99"}
     for version in tried - {v for v in tried if "post" in v and "==" in line}:
-        assert environment._allows(line, version) == specifier.contains(version), version
+        assert packages._allows(line, version) == specifier.contains(version), version
 
 
 @pytest.mark.parametrize(("line", "version", "allowed"), [
@@ -158,16 +158,16 @@ def test_allows_judges_versions_as_pip_does(line):
     ("pyyaml", "6", True),
 ])
 def test_allows(line, version, allowed):
-    assert environment._allows(line, version) is allowed
+    assert packages._allows(line, version) is allowed
 
 
 def test_missing_names_what_is_absent_and_what_is_out_of_range(monkeypatch):
     lines = {None: ["pytest>=1", "no-such-package-of-the-course>=1"], "test": ["packaging<1"]}
-    monkeypatch.setattr(environment, "requirements", lambda extra=None: lines[extra])
-    absent, other = environment.missing()
+    monkeypatch.setattr(packages, "requirements", lambda extra=None: lines[extra])
+    absent, other = packages.missing()
     assert absent == "no-such-package-of-the-course"
     assert re.fullmatch(r"packaging \(has [\d.]+, needs <1\)", other)
-    assert environment.missing(extras=()) == ["no-such-package-of-the-course"]
+    assert packages.missing(extras=()) == ["no-such-package-of-the-course"]
 
 
 # ---------------------------------------------------------------- the stamp
@@ -178,11 +178,12 @@ def course(tmp_path, monkeypatch) -> Path:
     """A course in a folder of its own, called from outside its .venv, which does not exist yet."""
     for name in ("pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    for module in (environment, packages):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(environment, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(environment, "STAMP", tmp_path / ".venv" / "course-stamp")
     monkeypatch.setattr(environment, "LOCK", tmp_path / "build" / "setup-lock")
-    monkeypatch.setattr(environment, "missing", lambda *_: ["torch"])
+    monkeypatch.setattr(packages, "missing", lambda *_: ["torch"])
     return tmp_path
 
 
@@ -265,7 +266,7 @@ def test_stamp_does_not_hold_where_the_python_is_gone(course):
 
 
 def test_complete_interpreter_is_used_as_it_is(steps, monkeypatch):
-    monkeypatch.setattr(environment, "missing", lambda *_: [])
+    monkeypatch.setattr(packages, "missing", lambda *_: [])
     environment.ensure()
     assert steps == []
 
@@ -273,7 +274,7 @@ def test_complete_interpreter_is_used_as_it_is(steps, monkeypatch):
 def test_package_lost_from_the_environment_is_brought_back(steps, monkeypatch):
     lacking = [["torch"], ["torch"], []]
     monkeypatch.setattr(environment, "inside_venv", lambda: True)
-    monkeypatch.setattr(environment, "missing", lambda *_: lacking.pop(0))
+    monkeypatch.setattr(packages, "missing", lambda *_: lacking.pop(0))
     fake_venv()
     finish()
     environment.ensure()

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-from utils import environment
+from utils import environment, packages
 from utils.environment import ROOT
 
 
@@ -42,7 +42,7 @@ def doctor(words: list[str]) -> int:
          "The course needs about 4 GB; use a larger machine, or open it on Colab."
          if memory and memory < 3.5 else None)
     free = shutil.disk_usage(ROOT).free / 1e9
-    ready = environment.inside_venv() or not environment.missing()
+    ready = environment.inside_venv() or not packages.missing()
     line("disk", f"{free:.0f} GB free", f"Make room: the set-up needs {environment.FREE_GB:.0f} GB."
          if free < environment.FREE_GB and not ready else None)
     _doctor_packages(line)
@@ -56,16 +56,16 @@ def doctor(words: list[str]) -> int:
 def _doctor_packages(line) -> None:
     from importlib import metadata
 
-    pinned = environment.pins()
-    absent = environment.missing()
+    pinned = packages.pins()
+    absent = packages.missing()
     other = []
     for name in sorted({re.match(r"[A-Za-z0-9._-]+", r).group() for r in
-                        environment.requirements() + environment.requirements("test")}):
+                        packages.requirements() + packages.requirements("test")}):
         try:
             version = metadata.version(name).split("+")[0]
         except metadata.PackageNotFoundError:
             continue
-        if version not in [v for v, _ in pinned.get(environment.normal(name), [])]:
+        if version not in [v for v, _ in pinned.get(packages.normal(name), [])]:
             other.append(f"{name} {version}")
     if absent:
         shown = ", ".join(absent[:4]) + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")

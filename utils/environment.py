@@ -22,6 +22,7 @@ from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 
+from utils import packages
 from utils.locks import alone
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,64 +64,9 @@ def inside_venv() -> bool:
 
 def fingerprint() -> str:
     """Changes when the pins or the requirements change, or the course is moved."""
-    parts = [(ROOT / "constraints.txt").read_text(encoding="utf-8"), *requirements(),
-             *requirements("test"), str(ROOT)]
+    parts = [(ROOT / "constraints.txt").read_text(encoding="utf-8"), *packages.requirements(),
+             *packages.requirements("test"), str(ROOT)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def pins() -> dict[str, list[tuple[str, str]]]:
-    """package -> [(version, marker)] from constraints.txt."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
-        match = re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)\s*(?:;\s*(.+))?$", line)
-        if match:
-            found.setdefault(normal(match[1]), []).append((match[2], (match[3] or "").strip()))
-    return found
-
-
-def requirements(extra: str | None = None) -> list[str]:
-    """The requirement lines of pyproject.toml, those of one extra if it is named."""
-    import tomllib
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = project["optional-dependencies"][extra] if extra else project["dependencies"]
-    return list(lines)
-
-
-def missing(extras: tuple[str, ...] = ("test",)) -> list[str]:
-    """The required packages that this interpreter lacks or has outside the allowed range."""
-    from importlib import metadata
-
-    absent = []
-    lines = requirements() + [line for extra in extras for line in requirements(extra)]
-    for line in lines:
-        name = re.match(r"[A-Za-z0-9._-]+", line).group()
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            absent.append(name)
-            continue
-        if not _allows(line, version or "0"):  # no version: a damaged installation
-            absent.append(f"{name} (has {version}, needs {line[len(name):].split(';')[0].strip()})")
-    return absent
-
-
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _allows(line: str, version: str) -> bool:
-    """Whether a version fits the `>=a,<b` or `==a` part of a requirement line."""
-    def numbers(text: str) -> tuple[int, ...]:
-        return tuple(int(n) for n in re.match(r"[\d.]*", text).group().split(".") if n)
-
-    for sign, bound in re.findall(r"(>=|<|==)\s*([\d.]+)", line.split(";")[0]):
-        have, want = numbers(version), numbers(bound)
-        size = max(len(have), len(want))
-        have, want = have + (0,) * (size - len(have)), want + (0,) * (size - len(want))
-        if not {">=": have >= want, "<": have < want, "==": have == want}[sign]:
-            return False
-    return True
 
 
 # ---------------------------------------------------------------- making it
@@ -129,7 +75,7 @@ def _allows(line: str, version: str) -> bool:
 def ensure() -> None:
     """Returns inside a complete environment; makes it and starts again in it if need be."""
     check_python()
-    if not inside_venv() and not missing():
+    if not inside_venv() and not packages.missing():
         return
     if not _complete():
         with _only_one():
@@ -138,14 +84,14 @@ def ensure() -> None:
     if not inside_venv():
         _reenter()
     importlib.invalidate_caches()
-    if missing():
-        raise SetupError(f"The set-up ended without {', '.join(missing())}. Delete {VENV} and run "
-                         "the command again.")
+    if packages.missing():
+        raise SetupError(f"The set-up ended without {', '.join(packages.missing())}. Delete {VENV} "
+                         "and run the command again.")
 
 
 def _complete() -> bool:
     """Whether .venv has what the course needs; from outside only its stamp can be seen."""
-    return stamped() and not (inside_venv() and missing())
+    return stamped() and not (inside_venv() and packages.missing())
 
 
 def stamped() -> bool:
@@ -186,8 +132,8 @@ def with_root() -> dict[str, str]:
 
 def _make() -> None:
     if _by_uv():
-        raise SetupError(f"{VENV} was made by uv and lacks {', '.join(missing()[:4])}. Run: "
-                         "uv sync --extra test")
+        raise SetupError(f"{VENV} was made by uv and lacks {', '.join(packages.missing()[:4])}. "
+                         "Run: uv sync --extra test")
     print(f"Setting up the course in {VENV} (once; later starts skip this).", flush=True)
     began = time.monotonic()
     STAMP.unlink(missing_ok=True)
@@ -207,7 +153,7 @@ def _make() -> None:
            "-c", str(ROOT / "constraints.txt")]
     _install_torch(pip)
     _stage("3/4  installing the packages (a few minutes)",
-           [*pip, *requirements(), *requirements("test")])
+           [*pip, *packages.requirements(), *packages.requirements("test")])
     _stage("4/4  making the course importable", [str(venv_python()), "-c", _PTH])
     STAMP.write_text(fingerprint(), encoding="utf-8")
     print(f"The environment is ready ({spoken(time.monotonic() - began)}).\n", flush=True)
@@ -230,7 +176,7 @@ _PTH = ("import pathlib, sys, sysconfig; "
 
 def _install_torch(pip: list[str]) -> None:
     """PyTorch first: on Linux without an NVIDIA GPU its CPU build, a tenth of the download."""
-    torch = "torch==" + pins()["torch"][0][0]
+    torch = "torch==" + packages.pins()["torch"][0][0]
     step = "2/4  installing PyTorch"
     if platform.system() == "Linux" and not has_nvidia():
         # Without its dependencies: PyTorch's index lacks their pinned versions, step 3 brings them.

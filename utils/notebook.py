@@ -13,7 +13,7 @@ import subprocess
 import sys
 import warnings
 
-from utils import environment
+from utils import environment, packages
 from utils.documents import CourseError
 from utils.profiles import Profile, choose
 
@@ -31,7 +31,7 @@ def start(profile: str | None = None) -> Profile:
         raise CourseError(problem)
     if "google.colab" in sys.modules:
         _complete_colab()
-    absent = environment.missing(extras=())
+    absent = packages.missing(extras=())
     if absent:
         raise CourseError(f"Missing here: {', '.join(absent[:5])}. Close the notebook and open it "
                           "with: python3 -m utils lab")
@@ -57,9 +57,9 @@ def _complete_colab() -> None:
 
     print(f"Python {platform.python_version()}, torch {metadata.version('torch')}, numpy "
           f"{metadata.version('numpy')} (Colab's own are kept)")
-    wanted = [line for line in environment.requirements()
+    wanted = [line for line in packages.requirements()
               if re.match(r"[\w.-]+", line).group() not in LEFT_ALONE]
-    absent = {name.split(" ")[0] for name in environment.missing(extras=())} - set(LEFT_ALONE)
+    absent = {name.split(" ")[0] for name in packages.missing(extras=())} - set(LEFT_ALONE)
     if not absent:
         return
     lines = [line for line in wanted if re.match(r"[\w.-]+", line).group() in absent]
