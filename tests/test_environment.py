@@ -498,3 +498,15 @@ def test_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     with (pytest.raises(environment.SetupError, match="cannot be written to"),
           environment._only_one()):
         pass
+
+
+def test_freed_memory_is_kept_unless_the_reader_has_said_otherwise(monkeypatch):
+    for name in environment.KEEP_MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    assert environment.KEEP_MEMORY.items() <= environment.surroundings().items()
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    assert environment.surroundings()["MALLOC_TRIM_THRESHOLD_"] == "131072"
+    reached = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.environ['MALLOC_TRIM_THRESHOLD_'])"],
+        env=environment.surroundings(), capture_output=True, text=True, check=True)
+    assert reached.stdout.strip() == "131072"

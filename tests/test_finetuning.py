@@ -230,6 +230,29 @@ def test_the_loss_is_that_of_every_answer_alone_without_padding(kind):
     assert not head._forward_pre_hooks, "the model is left as it was"
 
 
+def test_in_half_precision_the_loss_is_peft_s_own(monkeypatch):
+    monkeypatch.setattr(training, "number_format", lambda device: torch.bfloat16)
+    generator = tiny()
+    run = training.Run(finetuning.lora(generator.model, FEW), FEW,
+                       tokenised(generator, EXAMPLES), [], print)
+    for name, weight in run.weights.items():  # or nothing would come through the adapter
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    piece = batch(run.learned, "cpu")
+    ours = run._loss(piece)
+    ours.backward()
+    gradients = [weight.grad.clone() for weight in run.weights.values()]
+    run.optimizer.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        theirs = answer_loss(run.model, piece)
+    theirs.backward()
+    assert torch.equal(ours, theirs)
+    assert all(torch.equal(one, weight.grad)
+               for one, weight in zip(gradients, run.weights.values(), strict=True))
+    whole = training.answer_loss(run.model, piece)
+    assert whole.dtype == torch.float32 and not torch.equal(whole, ours), "computed in halves"
+
+
 # ---------------------------------------------------------------- training
 
 def test_the_loss_falls_and_the_base_stays_as_it_was(tmp_path):

@@ -117,7 +117,7 @@ def main(words: list[str]) -> int:
 
 def act(command: str, rest: list[str]) -> int:
     """Runs one command inside the environment; the answer is its exit code."""
-    os.environ["PYTHONPATH"] = environment.with_root()["PYTHONPATH"]
+    os.environ.update(environment.surroundings())
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     module = importlib.import_module(f"utils.{MODULES.get(command, 'course')}")
     return getattr(module, command)(rest)

@@ -20,7 +20,7 @@ BUILD = ROOT / "build"
 LINK = re.compile(r"(https://colab\.research\.google\.com/github/)([\w.-]+/[\w.-]+)(/blob/)")
 CLONE = re.compile(r"(https://github\.com/)([\w.-]+/[\w.-]+?)(\.git\b)")
 ADDRESS = re.compile(r"(?:https://github\.com/)?([\w.-]+/[\w.-]+?)(?:\.git)?/?")
-CELL_SECONDS = 900
+CELL_SECONDS = 1800  # a training on one slow core takes its time; a hanging cell is stopped
 
 
 def notebooks() -> list[Path]:
@@ -120,7 +120,7 @@ def test(words: list[str]) -> int:
     """
     environ = {**os.environ, "COURSE_PROFILE": "embedded", "HF_HUB_OFFLINE": "1",
                "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "PYTHONUTF8": "1"}
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-cell-timeout=600",
+    command = [sys.executable, "-m", "pytest", "--nbval", f"--nbval-cell-timeout={CELL_SECONDS}",
                "--nbval-sanitize-with", str(ROOT / "tests" / "nbval.cfg"), *words]
     if words or (os.cpu_count() or 1) < 2:
         return environment.call(command, cwd=ROOT, env=environ)

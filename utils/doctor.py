@@ -30,7 +30,7 @@ def doctor(words: list[str]) -> int:
     if not wrong_python and not environment.inside_venv() and environment.stamped():
         sys.stdout.flush()
         return subprocess.call([str(environment.venv_python()), "-m", "utils", "doctor"],
-                               cwd=ROOT, env=environment.with_root())
+                               cwd=ROOT, env=environment.surroundings())
     line("Python", f"{platform.python_version()} ({sys.executable})", wrong_python)
     if wrong_python:
         print("\nNothing else is checked before that is put right.")

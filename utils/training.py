@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peft.helpers import disable_input_dtype_casting
 
 from utils.adapters import Point, write_whole
 from utils.batching import Batch, Tokens, batch, plan
@@ -223,7 +224,10 @@ class Run:
         return float(self._loss(piece))
 
     def _loss(self, piece: Batch) -> torch.Tensor:
-        with torch.autocast(self.device.type, self.format, enabled=self.format != torch.float32):
+        if self.format == torch.float32:
+            return answer_loss(self.model, piece)
+        # PEFT turns every input into fp32, which autocast would only turn back again.
+        with disable_input_dtype_casting(self.model), torch.autocast(self.device.type, self.format):
             return answer_loss(self.model, piece)
 
 
