@@ -14,7 +14,7 @@ from utils.generation import Generator
 from utils.loading import load_generator
 from utils.profiles import PROFILES, choose
 from utils.prompts import grounded
-from utils.quoting import BEGUN, NAMED, Quotation, Sayable, marks, sayable
+from utils.quoting import BEGUN, CIRCLE, NAMED, Quotation, Sayable, marks, sayable
 
 ROOT = Path(__file__).resolve().parents[1]
 ROW = "Code: LC-46; Job: Firmware update (by cable); Time (h): 0.2; Price: EUR 12"
@@ -211,6 +211,38 @@ def test_only_the_pocket_model_is_held(monkeypatch, tmp_path):
         (tmp_path / name).write_text("{}", encoding="utf-8")
     monkeypatch.setenv("COURSE_GENERATOR", str(tmp_path))
     assert not choose("embedded").quotes_whole, "another model in its place is left free"
+
+
+def test_a_reply_says_the_same_words_twice_and_not_a_third_time():
+    assert CIRCLE == 4
+    wheel = torch.tensor([[0.0, 9.0, 8.0, 7.0]])  # the likeliest is 1, then 2, then 3
+    reply = Quotation((), circles=False)
+    said = []
+    for _ in range(12):
+        said += reply.chosen([1], wheel, [])
+    assert said[:5] == [1] * 5 and said[5] == 2, "the third time 1 1 1 1 would be said"
+    assert not any(said[n:n + 4] == said[m:m + 4] == said[k:k + 4]
+                   for n in range(9) for m in range(n) for k in range(m))
+    free = Quotation(())
+    assert sum((free.chosen([1], wheel, []) for _ in range(12)), []) == [1] * 12
+    row = Quotation([Sayable((5, *[1] * 9), 1)], circles=False)  # what is quoted may repeat itself
+    row.read([5])
+    assert sum((row.chosen([1], wheel, []) for _ in range(9)), []) == [1] * 9
+
+
+def test_in_a_stream_too_nobody_goes_in_circles():
+    scores = torch.tensor([[0.0, 9.0, 8.0, 7.0]])
+    hold = Quotation((), circles=False).hold(read=2)
+    ids = torch.tensor([[7, 7]])
+    for _ in range(12):
+        ids = torch.cat([ids, hold(ids, scores).argmax(dim=1)[None]], dim=1)
+    told = Quotation((), circles=False)
+    assert ids[0, 2:].tolist() == sum((told.chosen([1], scores, []) for _ in range(12)), [])
+
+
+def test_the_pocket_model_may_not_go_in_circles_and_larger_ones_are_left_free(generator):
+    assert not generator._quotation(()).circles
+    assert replace(generator, quotes_whole=False)._quotation(()).circles
 
 
 def test_in_json_a_sentence_is_quoted_as_json_writes_it(generator):

@@ -128,7 +128,7 @@ class Generator:
         """What a reply over these passages must go on with, once begun."""
         if not self.quotes_whole:
             return Quotation(())
-        return Quotation(sayable(passages, self._ids), self._marks, self._braces)
+        return Quotation(sayable(passages, self._ids), self._marks, self._braces, circles=False)
 
     @cached_property
     def _words(self) -> list[str]:

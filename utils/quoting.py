@@ -6,12 +6,14 @@ the first words of a passage's sentence stand in the reply, it chooses only amon
 follow there, until the sentence is over, and behind it a mark or the end, not one more word; a
 passage's number, where nothing has been quoted yet, quotes that passage; a document that it begins
 to name is one it was shown; and what it has quoted is named before anything else (constrained
-decoding, with the passages as the grammar).
+decoding, with the passages as the grammar). Where nothing is quoted, one rule: a reply does not go
+in circles. A small model, asked for what it cannot know, says "the bike in the bike in" for ever.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
@@ -20,6 +22,7 @@ from utils.chunking import Chunk
 
 BEGUN = 4  # tokens of a sentence after which it counts as begun
 NAMED = 2  # tokens of a document's name
+CIRCLE = 4  # tokens in a row that a reply may say twice of its own accord, and not a third time
 
 Tokens = Sequence[int]
 
@@ -40,8 +43,11 @@ class Quotation:
     """Follows one reply as it is said, and knows which tokens may come next."""
 
     def __init__(self, sayable: Sequence[Sayable], marks: Set[int] = frozenset(),
-                 braces: Set[int] = frozenset()) -> None:
+                 braces: Set[int] = frozenset(), circles: bool = True) -> None:
         self.sayable = sayable
+        self.circles = circles  # whether it may go in them
+        self.last: tuple[int, ...] = ()
+        self.after: dict[tuple[int, ...], Counter] = defaultdict(Counter)  # what has followed them
         self.marks = marks  # the tokens that may stand behind a sentence (none: any may)
         self.braces = braces  # with one of these a reply in JSON begins
         self.begins = True
@@ -52,6 +58,8 @@ class Quotation:
     def read(self, tokens: Tokens) -> None:
         """Goes on with these tokens of the reply."""
         for token in tokens:
+            self.after[self.last][token] += 1
+            self.last = (*self.last, token)[1 - CIRCLE:]
             if self.begins:
                 self.begins, form = False, token in self.braces
                 self.sayable = [w for w in self.sayable if w.in_json in (None, form)]
@@ -74,6 +82,12 @@ class Quotation:
             return set()
         return ways | self.marks if over else ways
 
+    def worn(self) -> list[int]:
+        """The tokens that would say the same words a third time."""
+        if self.circles or len(self.last) < CIRCLE - 1:
+            return []
+        return [token for token, times in self.after[self.last].items() if times > 1]
+
     def rest(self) -> tuple[int, ...]:
         """All that must follow, as far as there is one way only."""
         begun = {left for _, left in self._begun()}
@@ -85,9 +99,13 @@ class Quotation:
         taken: list[int] = []
         for n, token in enumerate(best):
             ways = self.ways_on()
+            worn = [] if ways else self.worn()
             if ways and token not in ways:
                 some = sorted(ways)
                 token = some[int(logits[n, some].argmax())]
+            elif token in worn:
+                token = int(logits[n].index_fill(0, logits.new_tensor(worn).long(),
+                                                 float("-inf")).argmax())
             self.read([token])
             taken.append(token)
             if n >= len(guessed) or guessed[n] != token:
@@ -105,6 +123,9 @@ class Quotation:
                 kept = scores[:, ways].clone()
                 scores = scores.new_full(scores.shape, float("-inf"))
                 scores[:, ways] = kept
+            elif worn := self.worn():
+                scores = scores.clone()
+                scores[:, worn] = float("-inf")
             return scores
 
         return only_ways_on
