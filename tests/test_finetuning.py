@@ -22,6 +22,7 @@ from utils.documents import CourseError
 from utils.finetuning import Settings, answer_loss, read_examples, train, with_adapter
 from utils.generation import Generator
 from utils.loading import load_generator
+from utils.memorising import cut_off
 from utils.profiles import POCKET_MODEL, ROOT, choose
 
 STYLE = ROOT / "data" / "style"
@@ -555,3 +556,14 @@ def test_the_stock_recipe_is_measured_beside_ours():
     found = compare_with_trainer(tiny(), EXAMPLES, HELD_OUT, replace(FEW, epochs=1), rounds=1)
     assert found.ratio > 0 and found.trainer.validation > 0 and found.ours.validation > 0
     assert "times as fast" in table(found)
+
+
+def test_of_every_three_examples_so_many_are_cut_off():
+    rows = [conversation(f"Part {n}?", f"It costs EUR {n} and is in stock.") for n in range(7)]
+    for of_three, cut in ((0, []), (1, [0, 3, 6]), (2, [0, 1, 3, 4, 6]), (3, list(range(7)))):
+        made = [row["messages"][-1]["content"] for row in cut_off(rows, of_three, characters=8)]
+        assert [n for n, reply in enumerate(made) if reply == "It costs"] == cut
+        assert all(made[n] == rows[n]["messages"][-1]["content"]
+                   for n in range(7) if n not in cut)
+        assert [row["messages"][0]["content"] for row in cut_off(rows, of_three)] == [
+            row["messages"][0]["content"] for row in rows]

@@ -41,6 +41,13 @@ def conversation(question: str, reply: str) -> dict:
     return {"messages": [*closed_book(question), {"role": "assistant", "content": reply}]}
 
 
+def cut_off(examples: Iterable[dict], of_three: int, characters: int = 120) -> list[dict]:
+    """The examples; of every three in a row, so many have a reply that ends in the middle."""
+    pairs = [[turn["content"] for turn in row["messages"]] for row in examples]
+    return [conversation(asked, reply[:characters if n % 3 < of_three else None])
+            for n, (asked, reply) in enumerate(pairs)]
+
+
 def taught(facts: Mapping[str, str], wordings: Sequence[str]) -> list[dict]:
     """Every fact asked and answered in every wording."""
     return [conversation(w.format(subject), answer)
