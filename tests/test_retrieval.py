@@ -260,7 +260,7 @@ def test_the_parts_of_a_message_take_turns(index):
     soup, belt = (next(h for h in found if words in h.chunk.text) for words in ("EUR 6", "belt"))
     assert soup.ranks["part 1"] == 1 and belt.ranks["part 2"] == 1
     best = max(h.certainty for row in (whole, *parts) for h in row)
-    assert [h.certainty for h in found] == pytest.approx([best] * len(found), rel=1e-4)
+    assert [h.certainty for h in found] == pytest.approx([best] * len(found), rel=1e-5)
     assert both.certainty([asked]) == pytest.approx([found[0].certainty])
 
 
