@@ -11,7 +11,8 @@ import json
 import re
 from functools import lru_cache
 
-from utils.values import FILLERS, NAMED, flat, is_number, plain_words, tokens
+from utils.notation import FILLERS, NAMED, flat, plain_words
+from utils.values import is_number, tokens
 
 DENIALS = frozenset("not no never without neither nor".split())
 STALE = re.compile(
