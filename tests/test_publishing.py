@@ -18,6 +18,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(publishing, "ROOT", tmp_path)
     monkeypatch.setattr(publishing, "README", tmp_path / "README.md")
     monkeypatch.setattr(publishing, "FIGURE", tmp_path / "systems.png")
+    monkeypatch.setattr(publishing, "STORED", tmp_path / "notebooks" / "scoreboard.json")
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "systems.png").write_bytes(b"a picture")
     (tmp_path / "README.md").write_text(TEXT, encoding="utf-8")
@@ -36,6 +37,7 @@ def test_the_table_replaces_the_old_one_and_nothing_else(place):
     assert "| `rag` | .50 <sub>.40–1.00</sub> | 212 |" in text
     assert "| `base` | .50 <sub>.40–1.00</sub> | – |" in text
     assert (place / "systems.png").read_bytes() == b"a picture"
+    assert json.loads((place / "notebooks" / "scoreboard.json").read_text()) == BOARD
 
 
 def test_a_missing_system_is_named_and_nothing_written(place, capsys):

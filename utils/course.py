@@ -141,8 +141,9 @@ def test(words: list[str]) -> int:
 
 
 def lanes() -> tuple[list[str], list[str]]:
-    """What the two halves of `test` run: the notebooks that train, and everything else."""
-    training = [p for p in notebooks() if re.match(r"0[45]_|tuning_", p.name)]
+    """What the two halves of `test` run: the notebooks that train, with 06 which reads what they
+    have measured, and everything else."""
+    training = [p for p in notebooks() if re.match(r"0[456]_|tuning_", p.name)]
     rest = [p for p in notebooks() if p not in training]
     return (["tests", *(str(p.relative_to(ROOT)) for p in rest)],
             [str(p.relative_to(ROOT)) for p in training])

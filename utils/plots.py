@@ -157,6 +157,20 @@ def training(losses: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     plt.show()
 
 
+def years(updates: Sequence[int], hours: Mapping[str, Sequence[float]], title: str) -> None:
+    """Hours of computing in a year by the number of updates, one line a system."""
+    figure, axes = plt.subplots(figsize=(7.5, 3.4), layout="tight")
+    lines = ("-", "--", ":", "-.")
+    for name, (mark, colour), line in zip(hours, MARKS, lines, strict=False):
+        axes.loglog(updates, hours[name], mark, color=colour, linestyle=line, label=name)
+    axes.set(xlabel="updates of the documents in a year", ylabel="hours of computing",
+             xticks=updates, xticklabels=[f"{n:,}" for n in updates], title=title)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    plt.show()
+
+
 def systems(board: Mapping, metrics: Sequence[str], title: str, file: Path | None = None) -> None:
     """The scoreboard: a panel a metric, a row a system with its interval; last what asking costs.
 

@@ -11,6 +11,7 @@ from utils.exam import METRICS, ROOT, Interval
 from utils.locks import alone, in_one_piece
 
 SCOREBOARD = ROOT / "build" / "scoreboard.json"
+STORED = ROOT / "notebooks" / "scoreboard.json"  # of the run that the README shows (`publish`)
 SYSTEMS = ("extractive", "base", "prompted", "rag", "tuned", "hybrid_naive", "hybrid")
 
 
@@ -49,6 +50,20 @@ def _recorded(profile: str, system: str, metrics: dict[str, Interval], costs: di
     board["costs"].setdefault(system, {}).update(costs)
     in_one_piece(path, json.dumps(board, indent=1))
     return board
+
+
+def completed(board: dict, stored: Path = STORED) -> tuple[dict, list[str]]:
+    """The board with the rows that it lacks taken from the stored run, and which these are.
+
+    Rows of two profiles are not put side by side: a board of another profile stays as it is.
+    """
+    other = read_scoreboard(stored)
+    if board["profile"] not in (None, other["profile"]):
+        return board, []
+    added = [name for name in other["systems"] if name not in board["systems"]]
+    return {"profile": other["profile"] or board["profile"],
+            **{part: {**{name: other[part].get(name, {}) for name in added}, **board[part]}
+               for part in ("systems", "costs")}}, added
 
 
 def one_search(profile: str, measured: float, path: Path = SCOREBOARD) -> float:
