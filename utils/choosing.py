@@ -13,7 +13,8 @@ from dataclasses import dataclass
 OFTEN = 4  # changes a year from which documents "change often"
 HUNDREDS, THOUSAND = 200, 1000  # labelled examples
 BARS = {"format": 0.97, "route": 0.90, "abstains": 0.80, "fresh": 0.85}  # set before measuring
-SIMPLEST_FIRST = ("extractive", "base", "rag", "prompted", "tuned", "hybrid_naive", "hybrid")
+SIMPLEST_FIRST = ("extractive", "base", "rag", "formed", "prompted", "tuned", "hybrid_naive",
+                  "hybrid")
 
 
 @dataclass(frozen=True)

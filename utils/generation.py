@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +19,7 @@ from utils.documents import CourseError
 from utils.guessing import Guesses
 from utils.prompts import Message
 from utils.quoting import Quotation, marks, sayable
+from utils.schema import Held, Vocabulary, pieces
 
 SHARED = 48  # tokens: a shorter common opening is not worth a reading of its own
 STEP = 128  # tokens read at once while a batch answers: more guesses only where rows are few
@@ -33,6 +34,7 @@ class Generator:
     batch: int = 16
     longest: int = 1536
     quotes_whole: bool = False  # a passage's sentence that it has begun is said to its end
+    schema: Mapping | None = None  # every reply of `replies` is a JSON object that fits it
 
     def reply(self, messages: Sequence[Message], max_new_tokens: int = 160,
               passages: Sequence[Chunk] = ()) -> str:
@@ -57,8 +59,8 @@ class Generator:
         for batch in batches:
             with torch.inference_mode():
                 said = self._greedy(self._opened([prompts[i] for i in batch]), max_new_tokens,
-                                    heard, [self._quotation(passages[i] if passages else ())
-                                            for i in batch])
+                                    heard, [self._fence(passages[i] if passages else (),
+                                                        max_new_tokens) for i in batch])
             texts = self.tokenizer.batch_decode(said, skip_special_tokens=True)
             for i, text in zip(batch, texts, strict=True):
                 found[i] = _without_thinking(text)
@@ -124,6 +126,14 @@ class Generator:
             inputs["past_key_values"] = read.past_key_values
         return inputs
 
+    def _fence(self, passages: Sequence[Chunk], room: int) -> Quotation | Held:
+        """What holds a reply over these passages: its quotations and, if there is one, a schema."""
+        quotation = self._quotation(passages)
+        if self.schema is None:
+            return quotation
+        return Held(pieces(self.schema), self._vocabulary, quotation,
+                    [chunk.document for chunk in passages], room)
+
     def _quotation(self, passages: Sequence[Chunk]) -> Quotation:
         """What a reply over these passages must go on with, once begun."""
         if not self.quotes_whole:
@@ -141,11 +151,15 @@ class Generator:
         return self._ends | marks(self._words)
 
     @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary.read(self._words, self._ids, self._ends)
+
+    @cached_property
     def _braces(self) -> set[int]:
         return {n for n, word in enumerate(self._words) if word.lstrip().startswith("{")}
 
     def _greedy(self, inputs: dict, most: int, heard: Guesses,
-                quotations: Sequence[Quotation]) -> list[list[int]]:
+                fences: Sequence[Quotation | Held]) -> list[list[int]]:
         """The likeliest token, then the next: what `generate` says, in fewer steps.
 
         A reply that quotes can be guessed: what followed the same words before follows again. All
@@ -171,7 +185,7 @@ class Generator:
             cache, best = out.past_key_values, out.logits.argmax(dim=-1).tolist()
             steps, going = [], []
             for n, row in enumerate(rows):
-                chosen = quotations[row].chosen(best[n], out.logits[n], guessed[row])
+                chosen = fences[row].chosen(best[n], out.logits[n], guessed[row])
                 more = self._until_end(chosen, most - len(said[row]))
                 said[row] += more[0]
                 guesses[row].read(more[0])
@@ -191,7 +205,7 @@ class Generator:
                 cache.batch_select_indices(left)
             for row in rows:
                 room = min(most - len(said[row]) - 1, STEP // len(rows) - 1)
-                guessed[row] = guesses[row].next(room, quotations[row].rest())
+                guessed[row] = guesses[row].next(room, fences[row].rest())
             width = max(len(guessed[row]) for row in rows)
             padded = [[said[row][-1], *guessed[row], *[self._pad()] * (width - len(guessed[row]))]
                       for row in rows]

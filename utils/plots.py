@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator
 
 from utils.assistant import SYSTEMS
 from utils.exam import Interval
+from utils.scoreboard import SYSTEMS as ROWS
 
 MARKS = (("o", "#0072B2"), ("s", "#E69F00"), ("D", "0.45"), ("^", "#009E73"))
 
@@ -177,7 +178,7 @@ def systems(board: Mapping, metrics: Sequence[str], title: str, file: Path | Non
     The mark says which sockets a system has filled. With `file` the figure is kept there, too.
     """
     filled = ("neither socket filled", "retriever", "adapter", "both")
-    names = [name for name in SYSTEMS if name in board["systems"]]
+    names = [name for name in ROWS if name in board["systems"]]
     figure, grid = plt.subplots(-(-(len(metrics) + 1) // 4), 4, figsize=(11, 5.4), sharey=True,
                                 layout="constrained", squeeze=False)
     for axes, metric in zip(grid.flat, metrics, strict=False):
@@ -212,4 +213,5 @@ def systems(board: Mapping, metrics: Sequence[str], title: str, file: Path | Non
 
 def _sockets(name: str) -> int:
     """0 for neither, 1 for the retriever, 2 for the adapter, 3 for both."""
+    name = "rag" if name == "formed" else name  # the same socket, and a program behind it
     return SYSTEMS[name].searches + 2 * bool(SYSTEMS[name].adapter)

@@ -3,9 +3,10 @@
     python data/recipes/ablate_pocket.py [--minutes 5] [--at-once 2]   # after `prepare`
 
 Every training starts from the same state, in which only choosing was learned, and lasts as long.
-With `--at-once` so many run side by side, one core each. The figures are the shares of held-out
-answers that are right to the last token; they go to `ablation.csv`. A few minutes show what an
-ingredient teaches first, not its worth in the end.
+With `--at-once` so many run side by side, one core each. The figures go to `ablation.csv`: the
+shares of held-out answers that are right to the last token, with their opening beside them (which
+passage?), then what the card measures of generated companies and of questions without documents. A
+few minutes show what an ingredient teaches first, not its worth in the end.
 """
 
 from __future__ import annotations
@@ -37,6 +38,19 @@ def trained(name: str, *flags: str) -> dict[str, str]:
         return list(csv.DictReader(file))[-1]
 
 
+def measured(name: str) -> dict[str, str]:
+    """What the card measures without a search, for the model of one training."""
+    model, out = WORK / name / "model", WORK / name / "figures.json"
+    for script, *words in (("train_pocket.py", "export", "--name", name, "--out", model),
+                           ("measure_pocket.py", "--model", model, "--json", out,
+                            "--parts", "generated", "company")):
+        subprocess.run([sys.executable, HERE / script, *words], check=True)
+    found = json.loads(out.read_text(encoding="utf-8"))
+    found = {"generated": found["generated"]["value_and_number"],
+             "closed_abstains": found["company"]["abstains"]}
+    return {key: f"{cell['value']:.2f}" for key, cell in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=5)
@@ -55,10 +69,12 @@ def main() -> None:
         shutil.copy(start, WORK / name)
         shares = {task: share for task, share in SHARES.items() if task != left_out}
         last = trained(name, "--resume", "--minutes", str(arguments.minutes), "--warmup", "20",
-                       "--every", "60", "--shares", json.dumps(shares), *common)
+                       "--every", "60", "--shares", json.dumps(shares), "--probes", "240",
+                       *common)
         return {"left_out": left_out or "nothing", "tokens": last["tokens"],
                 **{p: f"{float(last[p]):.2f}" for p in PROBES},
-                **{f"{p}_start": f"{float(last[f'{p}_start']):.2f}" for p in PROBES}}
+                **{f"{p}_start": f"{float(last[f'{p}_start']):.2f}" for p in PROBES},
+                **measured(name)}
 
     rows: list[dict[str, str]] = []
     with ThreadPoolExecutor(arguments.at_once) as side_by_side:

@@ -1,6 +1,6 @@
 """Measures the pocket model: the figures of its card, with 95 % intervals, in a few minutes.
 
-    python data/recipes/measure_pocket.py [--model FOLDER] [--json OUT]
+    python data/recipes/measure_pocket.py [--model FOLDER] [--json OUT] [--parts generated forms]
 
 The folders in tests/folders were written by people who saw no recipe; the generated companies
 are drawn with a seed that training does not use.
@@ -123,8 +123,13 @@ def speed(generator) -> dict:
             "answers_per_s": round(len(asked) / (time.perf_counter() - start), 1)}
 
 
+PARTS = {part.__name__: part for part in (folders, generated, company, forms, speed)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS),
+                        help="only these of the card's figures")
     parser.add_argument("--model", help="a model folder instead of data/pocket_model")
     parser.add_argument("--json", help="write the figures there too")
     arguments = parser.parse_args()
@@ -135,11 +140,11 @@ def main() -> None:
         profile = replace(PROFILES["embedded"], generator=str(Path(arguments.model).resolve()))
     generator = load_generator(profile)
     found = {}
-    for part in (folders, generated, company, forms, speed):
+    for name in arguments.parts:
         start = time.perf_counter()
-        found[part.__name__] = part(generator)
-        print(f"{part.__name__} ({time.perf_counter() - start:.0f} s)")
-        print(json.dumps(found[part.__name__], indent=1), flush=True)
+        found[name] = PARTS[name](generator)
+        print(f"{name} ({time.perf_counter() - start:.0f} s)")
+        print(json.dumps(found[name], indent=1), flush=True)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(found, indent=1), encoding="utf-8")
 

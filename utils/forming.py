@@ -1,0 +1,39 @@
+"""A finished reply -> the house's JSON around it, by program: no model is asked.
+
+The reply is there and so is the document that it cites. The queue and the urgency are those that
+went with this document most often in the style examples. It is a table and learns nothing from
+the customer's words; what an adapter is worth is what it does better than this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from utils.exam import Question, Sitting, grade
+
+COUNTED = ("route", "urgency")
+
+
+def house_replies(examples: Iterable[Mapping]) -> list[dict]:
+    """The replies of the house in the style examples."""
+    return [json.loads(example["messages"][-1]["content"]) for example in examples]
+
+
+def formed(text: str, cited: Sequence[str], known: Sequence[dict]) -> str:
+    """The reply in the form of the house; `known` are the replies that are counted."""
+    near = [reply for reply in known if set(reply["sources"]) & set(cited)] or known
+    most = {key: Counter(reply[key] for reply in near).most_common(1)[0][0] for key in COUNTED}
+    return json.dumps({"reply": text, **most, "sources": list(dict.fromkeys(cited))},
+                      ensure_ascii=False)
+
+
+def in_house_form(sitting: Sitting, questions: Sequence[Question], known: Sequence[dict]
+                  ) -> Sitting:
+    """What a system's replies would be graded, had a program put them into the form."""
+    asked = {question.id: question for question in questions}
+    replies = [formed(row["answer"], row["cited"], known) for row in sitting.rows]
+    return Sitting(f"{sitting.system}, formed", [
+        {**row, "answer": reply, "grades": grade(asked[row["id"]], reply, row["cited"])}
+        for row, reply in zip(sitting.rows, replies, strict=True)])
