@@ -17,12 +17,13 @@ import transformers
 from utils import asking, loading, profiles
 from utils.__main__ import main
 from utils.assistant import system
+from utils.chunking import Chunk
 from utils.documents import CourseError, Document
 from utils.embedding import embed, load_embedder
 from utils.index import build
 from utils.loading import four_bits, load_generator, precision
 from utils.profiles import PROFILES, choose
-from utils.prompts import closed_book
+from utils.prompts import closed_book, grounded
 from utils.reranking import CrossReader, LateInteraction, load_reranker
 
 PAGES = {
@@ -219,6 +220,19 @@ def test_batches_pad_on_the_left(generator):
 def test_the_stream_says_what_the_reply_says(generator):
     asked = closed_book("soup")
     assert "".join(generator.stream(asked, 12)).strip() == generator.reply(asked, 12)
+
+
+def test_a_model_of_the_hub_is_held_to_a_schema_too(generator):
+    schema = {"type": "object", "properties": {
+        "reply": {"type": "string"}, "route": {"enum": ["orders", "returns"]},
+        "sources": {"type": "array", "items": {"type": "string"}}}}
+    shown = [Chunk("KB-1", "Bells", (), 0, 9, "A bell costs EUR 9.")]
+    held = replace(generator, schema=schema)
+    said = held.replies([grounded(q, shown) for q in ("bell?", "and a lamp, please?")], 60,
+                        passages=[shown, shown])
+    for reply in map(json.loads, said):
+        assert list(reply) == ["reply", "route", "sources"] and reply["reply"]
+        assert reply["route"] in ("orders", "returns") and reply["sources"] in ([], ["KB-1"])
 
 
 def test_a_stream_that_fails_says_so_and_does_not_wait(generator, monkeypatch):

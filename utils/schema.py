@@ -66,17 +66,17 @@ class Vocabulary:
     """What a fence has to know of a tokenizer."""
 
     tokens_of: Callable[[str], Tokens]
-    closing: frozenset[int]  # tokens that begin with a quotation mark
-    special: frozenset[int]  # tokens that would end a text, escape in it, or break the JSON
-    ends: frozenset[int]  # tokens that end the turn
+    over: frozenset[int]  # tokens that say that a text is over
+    barred: frozenset[int]  # tokens that would break the JSON, or are no text
+    end: int  # the token that ends the turn
 
     @classmethod
     def read(cls, words: Sequence[str], tokens_of: Callable, ends: Set[int]) -> Vocabulary:
         """From the text of every token."""
-        return cls(tokens_of, frozenset(n for n, word in enumerate(words)
-                                        if word.startswith('"')),
-                   frozenset(n for n, word in enumerate(words)
-                             if not word or re.search(r'["\\\x00-\x1f]', word)), frozenset(ends))
+        over = frozenset(ends) | {n for n, word in enumerate(words) if word.startswith('"')}
+        broken = {n for n, word in enumerate(words)
+                  if not word or re.search(r'["\\\x00-\x1f]', word)}
+        return cls(tokens_of, over, frozenset(broken) - over, min(ends))
 
 
 class Held:
@@ -90,6 +90,7 @@ class Held:
         self.put: list[int] = []  # tokens that must come now
         self.options: list[tuple[int, ...]] = []  # or one of these
         self.spent = 0  # or the model's own words, so many so far
+        self.reserve = 0  # tokens that the pieces behind these words may need
         self._go_on()
 
     def rest(self) -> tuple[int, ...]:
@@ -112,7 +113,7 @@ class Held:
     def _taken(self, token: int, logits) -> int:
         if not self.put and not self.options:
             token = self._word(token, logits)
-            if token in self.words.ends | self.words.closing:
+            if token in self.words.over:
                 self._go_on()
             else:
                 self.spent += 1
@@ -131,36 +132,33 @@ class Held:
         return token
 
     def _word(self, token: int, logits) -> int:
-        """A token of a text; one of `ends` or `closing` says that it is over."""
-        ways, over = self.quotation.ways_on(), self.words.ends | self.words.closing
-        if self.room <= self._reserve() or self.spent >= LONGEST and not ways:
+        """A token of a text; one of those in `over` says that it is over."""
+        ways, over = self.quotation.ways_on(), self.words.over
+        if self.room <= self.reserve or self.spent >= LONGEST and not ways:
             return min(over)
         if ways:
             return token if token in ways else _best(logits, sorted(ways))
-        barred = {*self.words.special, *self.quotation.worn()} - over
-        if not self.spent:
-            barred |= over
-        if token not in barred:
+        worn = set(self.quotation.worn()) - over
+        if self.spent if token in over else token not in self.words.barred | worn:
             return token
         scores = logits.clone()
-        scores[sorted(barred)] = float("-inf")
+        scores[sorted(self.words.barred | worn | (frozenset() if self.spent else over))] = \
+            float("-inf")
         return int(scores.argmax())
-
-    def _reserve(self) -> int:
-        """How many tokens the pieces behind this text may need."""
-        texts = [max((piece.text, *piece.options), key=len) for piece in self.parts
-                 if piece.kind != "documents"] + [json.dumps(self.documents)]
-        return 1 + sum(len(self.words.tokens_of(text)) for text in texts)
 
     def _go_on(self) -> None:
         """The next piece; behind the last one the turn ends."""
         self.put, self.options, self.spent = [], [], 0
         if not self.parts:
-            self.put = [min(self.words.ends)]
+            self.put = [self.words.end]
             return
         piece = self.parts.pop(0)
         if piece.kind == "put":
             self.put = list(self.words.tokens_of(piece.text))
+        elif piece.kind == "words":
+            later = [max((part.text, *part.options), key=len) for part in self.parts
+                     if part.kind != "documents"]
+            self.reserve = 1 + sum(map(len, self._tokens([*later, json.dumps(self.documents)])))
         elif piece.kind == "choice":
             self.options = self._tokens(piece.options)
         elif piece.kind == "documents":
