@@ -8,16 +8,16 @@ import torch
 
 REMEDIES = {
     "a price in the replies is last year's": "retrieve",
-    "with rules and examples, one reply in five is still no valid JSON": "tune",
+    "with rules and examples, one reply in five still has the wrong tone": "tune",
     "nobody ever told the model how to close a reply": "prompt",
     "the model has never heard of your newest product": "retrieve",
 }
 WHY = {
     "a price in the replies is last year's":
         "that is knowledge, and it will change again. Mend the document and the index.",
-    "with rules and examples, one reply in five is still no valid JSON":
-        "the form was asked for, in the best way you know, and it is not kept. That is behaviour, "
-        "and it is what an adapter is for.",
+    "with rules and examples, one reply in five still has the wrong tone":
+        "it was asked for, in the best way you know, and it is not kept; and no schema knows a "
+        "tone. That is behaviour, and it is what an adapter is for.",
     "nobody ever told the model how to close a reply":
         "try the cheapest thing first: tell it, and measure. Training comes after prompting.",
     "the model has never heard of your newest product":
