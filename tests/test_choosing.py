@@ -49,7 +49,8 @@ BOARD = {
 
 DESK = Case("desk", changes_a_year=4, cites=True, form=True, labels=True, examples=480)
 PRICES = Case("prices", changes_a_year=52)
-MAIL = Case("mail", documents=False, form=True, examples=300)
+MAIL = Case("mail", documents=False, voice=True, examples=300)
+FORMS = Case("forms", documents=False, form=True, examples=300)
 
 
 @pytest.mark.parametrize("case, aid, system", [
@@ -75,7 +76,8 @@ def test_no_documents_do_not_change():
 
 def test_a_case_needs_what_it_names():
     assert needs(DESK) == ["facts", "cites", "fresh", "format", "route"]
-    assert needs(PRICES) == ["facts", "fresh"] and needs(MAIL) == ["format"]
+    assert needs(PRICES) == ["facts", "fresh"] and needs(FORMS) == ["format"]
+    assert needs(MAIL) == [], "no metric hears a voice"
 
 
 def test_a_system_is_as_good_as_its_weakest_metric():
@@ -87,15 +89,15 @@ def test_a_system_is_as_good_as_its_weakest_metric():
 
 def test_the_table_names_the_best_and_what_is_level_with_it_the_simplest_first():
     assert measured(BOARD, DESK) == ["hybrid"]
-    assert measured(BOARD, MAIL) == ["tuned", "hybrid"]
+    assert measured(BOARD, FORMS) == ["tuned", "hybrid"] and measured(BOARD, MAIL) == []
     level = {**BOARD, "systems": {**BOARD["systems"], "hybrid": row(facts=.5, fresh=.6)}}
     assert measured(level, PRICES) == ["extractive", "rag", "hybrid"]
 
 
 def test_where_nothing_works_the_table_recommends_nothing():
     none = {"profile": "embedded", "costs": {}, "systems": {"base": row(format=0.0)}}
-    assert measured(none, MAIL) == []
-    assert measured({"systems": {}, "costs": {}}, MAIL) == []
+    assert measured(none, FORMS) == []
+    assert measured({"systems": {}, "costs": {}}, FORMS) == []
 
 
 def test_a_year_is_built_kept_up_and_answered():
@@ -190,7 +192,8 @@ def test_opinions_are_told_what_the_table_says_even_if_it_surprises(capsys):
 @pytest.mark.parametrize("case, words", [
     (None, "Not filled in"), ("a desk", "Make it a Case"),
     (Case("x", documents=False, cites=True), "names them"), (Case("x", documents=False), "Nothing"),
-    (Case("x", examples=400), "learned badly"), (DESK, "Understood"), (PRICES, "facts, fresh")])
+    (Case("x", examples=400), "learned badly"), (DESK, "Understood"), (PRICES, "facts, fresh"),
+    (MAIL, "nothing on this table. No metric here hears a voice")])
 def test_a_case_is_questioned(capsys, case, words):
     assert words in said(capsys, choose.check_case, case)
 

@@ -25,7 +25,8 @@ class Case:
     documents: bool = True  # the answers stand in documents
     changes_a_year: int = 0  # how often these change
     cites: bool = False  # a reply must name its sources
-    form: bool = False  # how a reply looks or sounds is part of the task
+    form: bool = False  # a reply has a fixed form, such as JSON with certain keys
+    voice: bool = False  # how a reply sounds is part of the task; no metric of the table hears it
     labels: bool = False  # every message gets a label, such as a queue
     examples: int = 0  # labelled examples that are there today
     trains: bool = True  # somebody is there who can train a model and examine it
@@ -38,7 +39,7 @@ class Case:
     @property
     def behaves(self) -> bool:
         """Whether the task is, in part, how the model behaves."""
-        return self.form or self.labels
+        return self.form or self.voice or self.labels
 
 
 @dataclass(frozen=True)

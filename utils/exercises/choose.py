@@ -56,15 +56,17 @@ def check_case(case: Case | None) -> None:
     elif not case.documents and (case.cites or case.changes_a_year):
         print("It has no documents, and yet it names them or they change. If answers stand "
               "anywhere in writing, leave documents=True.")
-    elif not needs(case):
+    elif not needs(case) and not case.voice:
         print("Nothing in it can be examined: no documents, no form, no labels. What would a "
               "wrong reply look like? That is what your case needs.")
     elif case.examples and not case.behaves:
         print(f"{case.examples} labelled examples, and neither form nor labels to learn from them? "
-              "Facts are learned badly that way (notebook 04). Set form or labels, or leave the "
-              "examples out.")
+              "Facts are learned badly that way (notebook 04). Set form, voice or labels, or leave "
+              "the examples out.")
     else:
-        print(f"Understood. What decides it: {', '.join(needs(case))}.")
+        print(f"Understood. What decides it: {', '.join(needs(case)) or 'nothing on this table'}."
+              + " No metric here hears a voice: write a grader for yours, as notebook 04 does for "
+                "openings, or read thirty replies." * case.voice)
 
 
 def check_pays_after(pays_after: Callable[[float, float, float], float | None]) -> None:
