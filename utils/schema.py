@@ -139,11 +139,11 @@ class Held:
         if ways:
             return token if token in ways else _best(logits, sorted(ways))
         worn = set(self.quotation.worn()) - over
-        if self.spent if token in over else token not in self.words.barred | worn:
+        too_soon = frozenset() if self.spent else over
+        if not any(token in some for some in (self.words.barred, worn, too_soon)):
             return token
         scores = logits.clone()
-        scores[sorted(self.words.barred | worn | (frozenset() if self.spent else over))] = \
-            float("-inf")
+        scores[sorted(self.words.barred | worn | too_soon)] = float("-inf")
         return int(scores.argmax())
 
     def _go_on(self) -> None:
