@@ -6,7 +6,7 @@ import pytest
 
 from utils.chunking import by_sentence
 from utils.coverage import gold_spans
-from utils.diagnosis import Fault, diagnose, faults, passages_used, queues, usual_queues
+from utils.diagnosis import Fault, diagnose, faults, passages_used, queues
 from utils.documents import Document
 from utils.exam import Question, Sitting, grade
 
@@ -108,17 +108,6 @@ def test_a_whole_sitting_is_diagnosed_question_by_question():
     assert faults(sitting, list(replies), found, PAGES) == {OPENS: Fault.NONE,
                                                             SAUNA: Fault.MADE_UP}
     assert faults(sitting, [OPENS], found, PAGES, form=True) == {OPENS: Fault.FORM}
-
-
-def test_the_usual_queue_of_a_document_is_counted_and_broken_replies_are_passed_over():
-    def example(reply: str) -> dict:
-        return {"messages": [{"role": "user", "content": "?"},
-                             {"role": "assistant", "content": reply}]}
-
-    said = [house("a", "KB-1"), house("b", "KB-1"), house("c"), "no JSON",
-            house("d", "KB-1", "KB-2").replace("orders", "repairs")]
-    assert usual_queues([example(reply) for reply in said]) == {"KB-1": "orders",
-                                                                "KB-2": "repairs"}
 
 
 def test_the_queue_by_table_is_set_beside_the_queue_by_model():

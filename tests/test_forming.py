@@ -5,7 +5,7 @@ import json
 import pytest
 
 from utils.exam import ROOT, Question, Sitting, grade
-from utils.forming import formed, house_replies, in_house_form
+from utils.forming import formed, house_replies, in_house_form, usual
 
 KNOWN = [{"reply": "a", "route": route, "urgency": urgency, "sources": sources}
          for route, urgency, sources in (
@@ -46,3 +46,12 @@ def test_the_examples_of_the_course_are_read():
     lines = (ROOT / "data" / "style" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     known = house_replies(map(json.loads, lines))
     assert len(known) == 500 and {"reply", "route", "urgency", "sources"} == set(known[0])
+
+
+def test_a_broken_reply_is_passed_over_and_a_document_counts_wherever_it_is_named():
+    said = [json.dumps(reply) for reply in KNOWN[:3]] + ["no JSON", '{"reply": "a"}', "[1]"]
+    known = house_replies({"messages": [{"role": "user", "content": "?"},
+                                        {"role": "assistant", "content": text}]} for text in said)
+    assert known == KNOWN[:3]
+    assert usual("route", ["KB-101"], known) == "orders"
+    assert usual("urgency", ["KB-102"], known) == "normal"

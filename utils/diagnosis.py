@@ -8,7 +8,6 @@ stands is the business of `coverage`, whether a reply is right that of `grading`
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
@@ -16,6 +15,7 @@ from utils import coverage, grading
 from utils.chunking import Chunk
 from utils.documents import Document
 from utils.exam import Question, Sitting
+from utils.forming import house_replies, usual
 
 TAKEN = 0.5  # the share of a reply's words that a passage must hold to be where they come from
 
@@ -95,17 +95,9 @@ def queues(sitting: Sitting, questions: Sequence[Question], examples: Sequence[d
 
     A document's usual queue is the one that the examples' replies most often send it to.
     """
-    usual, asked = usual_queues(examples), {q.id: q for q in questions}
-    rows = [row for row in sitting.rows if row["cited"] and row["cited"][0] in usual]
-    return {"a table": [float(usual[row["cited"][0]] == asked[row["id"]].route) for row in rows],
+    known, asked = house_replies(examples), {q.id: q for q in questions}
+    named = {name for reply in known for name in reply["sources"]}
+    rows = [row for row in sitting.rows if row["cited"] and row["cited"][0] in named]
+    return {"a table": [float(usual("route", row["cited"][:1], known) == asked[row["id"]].route)
+                        for row in rows],
             "the model": [row["grades"]["route"] for row in rows]}
-
-
-def usual_queues(examples: Sequence[dict]) -> dict[str, str]:
-    """For every document that replies of the house name: the queue they most often go to."""
-    counts: dict[str, Counter] = {}
-    for example in examples:
-        reply = grading.house_json(example["messages"][-1]["content"]) or {}
-        for name in reply.get("sources", ()):
-            counts.setdefault(name, Counter())[reply["route"]] += 1
-    return {name: found.most_common(1)[0][0] for name, found in counts.items()}

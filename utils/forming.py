@@ -12,21 +12,30 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from utils.exam import Question, Sitting, grade
+from utils.grading import house_json
 
 COUNTED = ("route", "urgency")
 
 
 def house_replies(examples: Iterable[Mapping]) -> list[dict]:
-    """The replies of the house in the style examples."""
-    return [json.loads(example["messages"][-1]["content"]) for example in examples]
+    """The replies of the house in the style examples; a broken one is passed over."""
+    found = (house_json(example["messages"][-1]["content"]) for example in examples)
+    return [reply for reply in found if reply and {*COUNTED, "sources"} <= reply.keys()]
+
+
+def usual(key: str, named: Sequence[str], known: Sequence[dict]) -> str:
+    """What stands under a key most often in the replies that name one of these documents.
+
+    Where none does, all replies are counted.
+    """
+    near = [reply for reply in known if set(reply["sources"]) & set(named)] or known
+    return Counter(reply[key] for reply in near).most_common(1)[0][0]
 
 
 def formed(text: str, cited: Sequence[str], known: Sequence[dict]) -> str:
     """The reply in the form of the house; `known` are the replies that are counted."""
-    near = [reply for reply in known if set(reply["sources"]) & set(cited)] or known
-    most = {key: Counter(reply[key] for reply in near).most_common(1)[0][0] for key in COUNTED}
-    return json.dumps({"reply": text, **most, "sources": list(dict.fromkeys(cited))},
-                      ensure_ascii=False)
+    return json.dumps({"reply": text, **{key: usual(key, cited, known) for key in COUNTED},
+                       "sources": list(dict.fromkeys(cited))}, ensure_ascii=False)
 
 
 def in_house_form(sitting: Sitting, questions: Sequence[Question], known: Sequence[dict]
