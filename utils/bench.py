@@ -16,7 +16,7 @@ from time import perf_counter
 
 import numpy as np
 
-from utils.asking import COMPANY, _Parser
+from utils.asking import COMPANY
 from utils.assistant import CHUNKER, Assistant
 from utils.batching import read_examples
 from utils.documents import CourseError, Document, load_documents
@@ -27,6 +27,7 @@ from utils.finetuning import Settings
 from utils.generation import Generator
 from utils.index import Index, build, searched_text
 from utils.loading import load_generator
+from utils.options import Parser
 from utils.profiles import Profile, choose
 from utils.reranking import load_reranker
 from utils.retrieval import Retriever
@@ -56,7 +57,7 @@ class Row:
 
 def bench(words: list[str]) -> int:
     """Measures every pair, prints the table, and with --json writes it too."""
-    parser = _Parser("python3 -m utils bench", add_help=False)
+    parser = Parser("bench")
     parser.add_argument("--json")
     out = parser.parse_args(words).json
     if out:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import os
 import platform
 import re
@@ -29,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = VENV / "course-stamp"
 LOCK = ROOT / "build" / "setup-lock"
+WHEELS = ROOT / "wheels"  # where the course was carried here by `export`
+FITS = "fits.json"  # written into it last: the systems and Pythons its packages are for
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 FREE_GB = 4.0  # 2.5 installed, the rest for the downloads
 DISK_FULL = ("no space left", "not enough space on the disk", "quota exceeded")
@@ -141,7 +144,9 @@ def _make() -> None:
     if _by_uv():
         raise SetupError(f"{VENV} was made by uv and lacks {', '.join(packages.missing()[:4])}. "
                          "Run: uv sync --extra test")
-    print(f"Setting up the course in {VENV} (once; later starts skip this).", flush=True)
+    carried = _carried()
+    print(f"Setting up the course in {VENV} (once; later starts skip this)"
+          f"{', without a network' if carried else ''}.", flush=True)
     began = time.monotonic()
     STAMP.unlink(missing_ok=True)
     if _works(venv_python()):
@@ -152,18 +157,36 @@ def _make() -> None:
     else:
         shutil.rmtree(VENV, ignore_errors=True)
         _check_room()
-        _stage("1/4  creating the environment", [sys.executable, "-m", "venv", str(VENV)],
+        stage("1/4  creating the environment", [sys.executable, "-m", "venv", str(VENV)],
                remedy="On Debian and Ubuntu the package python"
                       f"{sys.version_info[0]}.{sys.version_info[1]}-venv must be installed first. "
                       "Then run the command again.")
     pip = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check",
-           "-c", str(ROOT / "constraints.txt")]
+           "-c", str(ROOT / "constraints.txt"), *carried]
     _install_torch(pip)
-    _stage("3/4  installing the packages (a few minutes)",
+    stage("3/4  installing the packages (a few minutes)",
            [*pip, *packages.requirements(), *packages.requirements("test")])
-    _stage("4/4  making the course importable", [str(venv_python()), "-c", _PTH])
+    stage("4/4  making the course importable", [str(venv_python()), "-c", _PTH])
     STAMP.write_text(fingerprint(), encoding="utf-8")
     print(f"The environment is ready ({spoken(time.monotonic() - began)}).\n", flush=True)
+
+
+def _carried() -> list[str]:
+    """pip's options where `export` has laid the packages beside the course; else none."""
+    if not WHEELS.is_dir():
+        return []
+    try:
+        there = json.loads((WHEELS / FITS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SetupError(f"{WHEELS} is not complete: the export that made it was stopped. Make it "
+                         "again, or delete that folder to install over the network.") from None
+    mine = [platform.system(), ".".join(map(str, sys.version_info[:2]))]
+    if mine not in there:
+        named = ", ".join(f"{'macOS' if s == 'Darwin' else s} with Python {v}" for s, v in there)
+        raise SetupError(f"The packages in {WHEELS} are for {named}; this is {mine[0]} with Python "
+                         f"{mine[1]}. Call a Python that fits by name, such as python{there[0][1]} "
+                         "-m utils run, or delete that folder to install over the network.")
+    return ["--no-index", "--find-links", str(WHEELS)]
 
 
 def _check_room() -> None:
@@ -185,15 +208,15 @@ def _install_torch(pip: list[str]) -> None:
     """PyTorch first: on Linux without an NVIDIA GPU its CPU build, a tenth of the download."""
     torch = "torch==" + packages.pins()["torch"][0][0]
     step = "2/4  installing PyTorch"
-    if platform.system() == "Linux" and not has_nvidia():
+    if "--no-index" not in pip and platform.system() == "Linux" and not has_nvidia():
         # Without its dependencies: PyTorch's index lacks their pinned versions, step 3 brings them.
-        if _answers(TORCH_CPU_INDEX) and _stage(
+        if answers(TORCH_CPU_INDEX) and stage(
                 step + " (CPU build)", [*pip, "--no-deps", torch, "--index-url", TORCH_CPU_INDEX],
                 must=False):
             return
         print("     PyTorch's own index did not deliver; the default one is asked, whose build is "
               "several GB larger", flush=True)
-    _stage(step, [*pip, torch],
+    stage(step, [*pip, torch],
            remedy="Check the network, then run the command again: it goes on from here. PyTorch "
                   "is there for 64-bit Linux and Windows and for Macs with Apple silicon; on "
                   "another machine, open the course on Colab.")
@@ -203,7 +226,7 @@ def has_nvidia() -> bool:
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         urllib.request.urlopen(urllib.request.Request(url + "/torch/", method="HEAD"), timeout=5)
     except Exception:  # whatever it is, the default index is asked instead
@@ -219,7 +242,7 @@ def _works(python: Path) -> bool:
         return False
 
 
-def _stage(title: str, command: list[str], must: bool = True,
+def stage(title: str, command: list[str], must: bool = True,
            remedy: str = "Check the network, then run the command again: it goes on from here."
            ) -> bool:
     """Runs one step with its time beside it; the tail of its output if it fails."""
