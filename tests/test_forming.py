@@ -5,7 +5,7 @@ import json
 import pytest
 
 from utils.exam import ROOT, Question, Sitting, grade
-from utils.forming import formed, house_replies, in_house_form, usual
+from utils.forming import formed, frame, house_replies, in_house_form, manners, usual
 
 KNOWN = [{"reply": "a", "route": route, "urgency": urgency, "sources": sources}
          for route, urgency, sources in (
@@ -21,6 +21,26 @@ QUESTION = Question("q1", "How wide?", (("30 mm",),), source=("KB-101",), route=
 def test_queue_and_urgency_are_those_that_went_with_the_document(cited, route, urgency):
     made = json.loads(formed('30 mm, "wide"', cited, KNOWN))
     assert made == {"reply": '30 mm, "wide"', "route": route, "urgency": urgency, "sources": cited}
+
+
+GREETING = [{"reply": f"{opening} Something or other. {closing}", "route": "orders",
+             "urgency": urgency, "sources": [source]} for opening, closing, urgency, source in (
+                 ("Hello!", "Yours", "low", "KB-1"), ("Hello!", "Yours", "low", "KB-1"),
+                 ("Hi.", "Bye", "low", "KB-2"), ("At once.", "Yours", "high", "KB-3"))]
+
+
+@pytest.mark.parametrize("text, cited, said", [
+    ("[1] It is 30 mm wide.", ["KB-1"], "Hello! [1] It is 30 mm wide. Yours"),
+    ("[1] 30 mm", ["KB-3"], "At once. [1] 30 mm. Yours"),
+    ("Is it? No!", [], "Hello! Is it? No! Yours")])
+def test_greeting_and_farewell_are_those_that_went_with_the_urgency(text, cited, said):
+    made = json.loads(formed(text, cited, GREETING))["reply"]
+    assert made == said and frame(made) == (said.partition(" [")[0].partition(" Is")[0], "Yours")
+
+
+@pytest.mark.parametrize("reply", [None, 3, "", "No end", "One sentence only."])
+def test_what_has_no_frame_says_so(reply):
+    assert frame(reply) == ("", "")
 
 
 def test_a_document_that_is_cited_twice_is_named_once():
@@ -55,3 +75,10 @@ def test_a_broken_reply_is_passed_over_and_a_document_counts_wherever_it_is_name
     assert known == KNOWN[:3]
     assert usual("route", ["KB-101"], known) == "orders"
     assert usual("urgency", ["KB-102"], known) == "normal"
+
+
+def test_manners_are_greeting_farewell_and_queue():
+    assert manners(formed("Is it? No!", [], GREETING)) == {
+        "opening": "Hello!", "closing": "Yours", "route": "orders"}
+    for text in ("no JSON", "[1]", '{"reply": 3}', '{"reply": "One.", "route": null}'):
+        assert manners(text) == {"opening": "", "closing": "", "route": None}
