@@ -32,7 +32,8 @@ from utils.batching import checksum, read_examples, tokenised
 from utils.documents import CourseError
 from utils.generation import Generator
 from utils.locks import alone
-from utils.training import Run, Settings, answer_loss
+from utils.steps import answer_loss
+from utils.training import Run, Settings
 
 __all__ = ["Adapter", "Point", "Settings", "answer_loss", "read_examples", "train", "with_adapter"]
 CHECKPOINT = "checkpoint.pt"

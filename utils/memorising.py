@@ -16,7 +16,7 @@ from utils.batching import batch, tokenised
 from utils.documents import CourseError, Document
 from utils.generation import Generator
 from utils.prompts import closed_book
-from utils.training import answer_loss
+from utils.steps import answer_loss
 
 WORDINGS = ("What does this cost: {}?", "{}: what is the price?", "Price of {}, please.",
             "How much do you charge for {}?", "I need {}. What will I pay?",

@@ -1,8 +1,8 @@
 """A training under way: steps, losses, validation, checkpoints.
 
-The loop is written out, because three things are wanted of it: logits are computed only where an
-answer is learned, a batch too large for the GPU is halved, and what is killed at any moment goes
-on to the very same adapter. The order of the batches and every random draw follow from seed and
+The loop is written out, because three things are wanted of it: a step wastes nothing (`steps`), a
+batch too large for the GPU is halved, and what is killed at any moment goes on to the very same
+adapter. The order of the batches and every random draw follow from seed and
 step, so a checkpoint needs no more than weights, optimizer and step.
 """
 
@@ -25,6 +25,7 @@ from utils.adapters import Point, write_whole
 from utils.batching import Batch, Tokens, batch, plan
 from utils.documents import CourseError
 from utils.loading import precision
+from utils.steps import answer_loss, join_products
 
 WARM_UP = 0.05  # the share of the steps in which the rate rises; then it falls to zero
 
@@ -58,17 +59,6 @@ class Settings:
                               "such as ('q_proj', 'v_proj').")
 
 
-def answer_loss(model, batch: Batch) -> torch.Tensor:
-    """The summed loss of the answers' tokens. The layer that makes logits sees only those."""
-    head = model.get_output_embeddings().register_forward_pre_hook(
-        lambda _, given: (given[0].flatten(0, 1).index_select(0, batch.places)[None],))
-    try:
-        logits = model(input_ids=batch.inputs, use_cache=False).logits[0]
-    finally:
-        head.remove()
-    return torch.nn.functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
-
-
 def number_format(device: torch.device) -> torch.dtype:
     """What is computed in: bf16 where the machine really does, on a T4 fp16, else fp32."""
     if device.type == "cuda":
@@ -97,8 +87,10 @@ class Run:
     def __post_init__(self) -> None:
         self.device = self.model.device
         self.format = number_format(self.device)
+        if self.format != torch.float32:
+            join_products(self.model)
         self.weights = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        self.optimizer = torch.optim.AdamW(self.weights.values(), weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(self.weights.values(), weight_decay=0.0, fused=True)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.format == torch.float16)
         self.per_epoch = len(self._plan(0))
         self.steps = self.per_epoch * self.settings.epochs
