@@ -8,7 +8,7 @@ but for the last digit.
 
 from __future__ import annotations
 
-from types import MethodType
+from functools import partial
 
 import torch
 from torch.nn.functional import linear
@@ -46,22 +46,28 @@ class _Surprise(torch.autograd.Function):
         return gradient * times.to(gradient.dtype), None
 
 
-def join_products(model) -> None:
-    """Lets PEFT's plain LoRA layers compute W x + s B (A x) with the sum inside the last product.
+def join_products(model, precise: torch.dtype) -> None:
+    """Lets PEFT's plain LoRA layers compute W x + s B (A x) in few passes, under autocast.
 
-    For a training under autocast, whose layers never are merged, mixed or switched off. Layers of
-    another kind, those in four bits among them, stay as they are.
+    The frozen weights are turned into that format once and not at every step, what comes in once
+    for both products, and the sum stands inside the last of them. It is for a training, whose
+    layers never are merged, mixed or switched off. Layers of another kind, those in four bits
+    among them, stay as they are.
     """
     from peft.tuners.lora.layer import Linear
 
     for layer in model.modules():
         if type(layer) is Linear and type(layer.base_layer) is torch.nn.Linear:
-            layer.forward = MethodType(_joined, layer)
+            bias = layer.base_layer.bias
+            frozen = (layer.base_layer.weight.detach().to(precise),
+                      None if bias is None else bias.detach().to(precise))
+            layer.forward = partial(_joined, layer, *frozen)
 
 
-def _joined(layer, x: torch.Tensor) -> torch.Tensor:
+def _joined(layer, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor
+            ) -> torch.Tensor:
     name, = layer.active_adapters
-    plain, low = layer.base_layer(x), linear(x, layer.lora_A[name].weight)
-    up = layer.lora_B[name].weight.T
-    return torch.addmm(plain.flatten(0, -2), low.flatten(0, -2), up,
+    x = x.to(weight.dtype)
+    plain, low = linear(x, weight, bias), linear(x, layer.lora_A[name].weight)
+    return torch.addmm(plain.flatten(0, -2), low.flatten(0, -2), layer.lora_B[name].weight.T,
                        alpha=layer.scaling[name]).view_as(plain)
