@@ -138,6 +138,18 @@ def test_packages_of_another_python_are_refused_by_name(course, tmp_path, monkey
         environment._carried()
 
 
+def test_a_stick_that_lacks_a_package_says_what_to_do_without_a_network(course, tmp_path,
+                                                                         monkeypatch):
+    exporting.export([str(tmp_path / "stick")])
+    carried = tmp_path / "stick" / "course"
+    (carried / "wheels" / "tiny-1.0-py3-none-any.whl").unlink()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
+    lives_in(carried, monkeypatch)
+    with pytest.raises(environment.SetupError, match="(?s)tiny.*Use another stick, or delete"):
+        environment._make()
+    assert not environment.stamped()
+
+
 def test_a_course_without_packages_beside_it_installs_as_ever(course):
     assert environment._carried() == []
 

@@ -1,4 +1,4 @@
-"""What the teacher's page promises is there: notebooks, headings, commands, and times that add up."""
+"""What the teacher's page promises is there: notebooks, headings, commands, times that add up."""
 
 from __future__ import annotations
 

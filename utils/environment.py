@@ -34,6 +34,9 @@ WHEELS = ROOT / "wheels"  # where the course was carried here by `export`
 FITS = "fits.json"  # written into it last: the systems and Pythons its packages are for
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 FREE_GB = 4.0  # 2.5 installed, the rest for the downloads
+AGAIN = "Check the network, then run the command again: it goes on from here."
+NOT_FIT = ("The packages that came with the course, in its folder wheels, do not fit this "
+           "machine. Use another stick, or delete that folder to install over the network.")
 DISK_FULL = ("no space left", "not enough space on the disk", "quota exceeded")
 OLDEST, NEWEST = (3, 11), (3, 13)
 # glibc hands large blocks back to the system as soon as they are free, and a training asks for the
@@ -158,14 +161,15 @@ def _make() -> None:
         shutil.rmtree(VENV, ignore_errors=True)
         _check_room()
         stage("1/4  creating the environment", [sys.executable, "-m", "venv", str(VENV)],
-               remedy="On Debian and Ubuntu the package python"
-                      f"{sys.version_info[0]}.{sys.version_info[1]}-venv must be installed first. "
-                      "Then run the command again.")
+              remedy="On Debian and Ubuntu the package python"
+                     f"{sys.version_info[0]}.{sys.version_info[1]}-venv must be installed first. "
+                     "Then run the command again.")
     pip = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check",
            "-c", str(ROOT / "constraints.txt"), *carried]
-    _install_torch(pip)
+    remedy = NOT_FIT if carried else AGAIN
+    _install_torch(pip, remedy)
     stage("3/4  installing the packages (a few minutes)",
-           [*pip, *packages.requirements(), *packages.requirements("test")])
+          [*pip, *packages.requirements(), *packages.requirements("test")], remedy=remedy)
     stage("4/4  making the course importable", [str(venv_python()), "-c", _PTH])
     STAMP.write_text(fingerprint(), encoding="utf-8")
     print(f"The environment is ready ({spoken(time.monotonic() - began)}).\n", flush=True)
@@ -204,7 +208,7 @@ _PTH = ("import pathlib, sys, sysconfig; "
         "encoding='utf-8' if sys.version_info >= (3, 13) else 'locale')")
 
 
-def _install_torch(pip: list[str]) -> None:
+def _install_torch(pip: list[str], remedy: str = AGAIN) -> None:
     """PyTorch first: on Linux without an NVIDIA GPU its CPU build, a tenth of the download."""
     torch = "torch==" + packages.pins()["torch"][0][0]
     step = "2/4  installing PyTorch"
@@ -217,9 +221,8 @@ def _install_torch(pip: list[str]) -> None:
         print("     PyTorch's own index did not deliver; the default one is asked, whose build is "
               "several GB larger", flush=True)
     stage(step, [*pip, torch],
-           remedy="Check the network, then run the command again: it goes on from here. PyTorch "
-                  "is there for 64-bit Linux and Windows and for Macs with Apple silicon; on "
-                  "another machine, open the course on Colab.")
+          remedy=f"{remedy} PyTorch is there for 64-bit Linux and Windows and for Macs with Apple "
+                 "silicon; on another machine, open the course on Colab.")
 
 
 def has_nvidia() -> bool:
@@ -242,9 +245,7 @@ def _works(python: Path) -> bool:
         return False
 
 
-def stage(title: str, command: list[str], must: bool = True,
-           remedy: str = "Check the network, then run the command again: it goes on from here."
-           ) -> bool:
+def stage(title: str, command: list[str], must: bool = True, remedy: str = AGAIN) -> bool:
     """Runs one step with its time beside it; the tail of its output if it fails."""
     began = time.monotonic()
     alive = sys.stdout.isatty()
