@@ -237,7 +237,7 @@ def test_loss_and_gradient_of_the_answers_are_those_of_cross_entropy(precise):
     logits = (4 * torch.randn(7, 50)).to(precise).requires_grad_()
     theirs = logits.detach().clone().requires_grad_()
     labels = torch.randint(0, 50, (7,))
-    loss = steps._Surprise.apply(logits, labels)
+    loss = steps._CrossEntropy.apply(logits, labels)
     (loss / 3).backward()
     right = torch.nn.functional.cross_entropy(theirs.float(), labels, reduction="sum")
     (right / 3).backward()

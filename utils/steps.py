@@ -24,10 +24,10 @@ def answer_loss(model, batch: Batch) -> torch.Tensor:
         logits = model(input_ids=batch.inputs, use_cache=False).logits[0]
     finally:
         head.remove()
-    return _Surprise.apply(logits, batch.labels)
+    return _CrossEntropy.apply(logits, batch.labels)
 
 
-class _Surprise(torch.autograd.Function):
+class _CrossEntropy(torch.autograd.Function):
     """The summed cross-entropy; its gradient, softmax minus one at the label, is made with it."""
 
     @staticmethod
