@@ -20,7 +20,7 @@ from utils.grading import abstains, house_json
 from utils.prompts import FRAMED, shown
 from utils.retrieval import Retriever
 
-EMPTY = 0.5  # of the lessons without the passage that answers show none: the search said nothing
+EMPTY = 0.75  # of the lessons without the passage that answers show none: the search said nothing
 SAME = 0.8  # a passage with this share of the quote's words may answer as well
 
 
