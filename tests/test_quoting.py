@@ -120,9 +120,9 @@ def test_behind_a_sentence_there_comes_a_mark_and_not_one_more_word():
     assert reply.ways_on() == {90, 6}, "unless another sentence goes on"
 
 
-def test_marks_are_neither_words_nor_numbers_nor_what_nobody_can_read():
-    assert marks([".", " (", '.",', "\n", " ", "", " the", "7", "\x11", "\ufffd", "é", "–"]) == {
-        0, 1, 2, 3, 11}
+def test_marks_end_or_close_and_are_neither_words_nor_what_goes_on():
+    assert marks([".", ")", '.",', "\n", " [", '"}', " ", "", " the", "7", "\x11", "\ufffd", "é",
+                  "–", " (", ";", ":", "|"]) == {0, 1, 2, 3, 4, 5}
 
 
 def test_the_pocket_model_ends_its_turn_with_a_token_that_may_stand_behind_a_row(generator):

@@ -140,10 +140,13 @@ class Quotation:
 
 
 def marks(words: Sequence[str]) -> set[int]:
-    """Of a vocabulary, the numbers of what is no word and no part of one: marks, line breaks."""
-    return {n for n, word in enumerate(words) if "\n" in word or (
-        (mark := word.strip()[:1]) and mark.isprintable() and not mark.isalnum()
-        and "\ufffd" not in word)}
+    """Of a vocabulary, the numbers of what may stand behind a finished quotation.
+
+    These are marks that end or close something, a comma, line breaks, and the bracket of a further
+    number. What goes on, such as "(" or ";", would bring in the passage's title or an empty cell.
+    """
+    return {n for n, word in enumerate(words)
+            if "\n" in word or word.strip()[:1] in set(".!?…,\"'”’)]}[")}
 
 
 def sayable(chunks: Sequence[Chunk], tokens_of: Callable[[str], Tokens]) -> list[Sayable]:

@@ -47,21 +47,22 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def join_products(model, precise: torch.dtype) -> None:
-    """Lets PEFT's plain LoRA layers compute W x + s B (A x) in few passes, under autocast.
+    """Lets PEFT's plain LoRA layers compute W x + s B (A x) in few passes.
 
-    The frozen weights are turned into that format once and not at every step, what comes in once
-    for both products, and the sum stands inside the last of them. It is for a training, whose
-    layers never are merged, mixed or switched off. Layers of another kind, those in four bits
-    among them, stay as they are.
+    The frozen weights are turned into the format of the training once and not at every step, what
+    comes in once for both products, and the sum stands inside the last of them. It is for a
+    training, whose layers never are merged, mixed or switched off. Layers of another kind, those
+    in four bits among them, stay as they are.
     """
     from peft.tuners.lora.layer import Linear
 
     for layer in model.modules():
-        if type(layer) is Linear and type(layer.base_layer) is torch.nn.Linear:
-            bias = layer.base_layer.bias
-            frozen = (layer.base_layer.weight.detach().to(precise),
-                      None if bias is None else bias.detach().to(precise))
-            layer.forward = partial(_joined, layer, *frozen)
+        if type(layer) is not Linear or type(layer.base_layer) is not torch.nn.Linear:
+            continue
+        weight, bias = layer.base_layer.weight, layer.base_layer.bias
+        if weight.dtype in (precise, torch.float32):
+            layer.forward = partial(_joined, layer, weight.detach().to(precise),
+                                    None if bias is None else bias.detach().to(precise))
 
 
 def _joined(layer, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor

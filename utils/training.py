@@ -87,8 +87,7 @@ class Run:
     def __post_init__(self) -> None:
         self.device = self.model.device
         self.format = number_format(self.device)
-        if self.format != torch.float32:
-            join_products(self.model, self.format)
+        join_products(self.model, self.format)
         self.weights = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.AdamW(self.weights.values(), weight_decay=0.0, fused=True)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.format == torch.float16)
