@@ -112,7 +112,7 @@ def test_unknown_command_is_answered_with_the_nearest(word, near, capsys):
     assert main([word]) == 2
     assert capsys.readouterr().err == (f"There is no command '{word}'. Did you mean '{near}'? The "
                                        "commands: run, test, lab, ask, exam, calibrate, app, "
-                                       "bench, fetch, doctor, publish, links.\n")
+                                       "bench, fetch, export, doctor, publish, links.\n")
 
 
 def test_the_module_can_be_called():
