@@ -21,6 +21,7 @@ from utils.reranking import CrossReader, load_reranker, plain_late_interaction
 from utils.retrieval import (
     BM25,
     Retriever,
+    best,
     by_turns,
     in_context,
     mmr,
@@ -177,6 +178,20 @@ def test_bm25_finds_the_code_and_scores_strangers_zero():
     engine = BM25([c.text for d in PAGES for c in by_sentence(d)])
     scores = engine.scores(["RX-44", "zebra", ""])
     assert scores[0].argmax() == 5 and not scores[1].any() and not scores[2].any()
+
+
+@pytest.mark.parametrize("precise", ["float32", "float64"])
+@pytest.mark.parametrize("values", [None, [0.0, -0.0, 1.0, -1.0, 0.5, 1e-8, -3e7]])
+def test_ranks_and_the_best_are_those_of_a_stable_sort(precise, values):
+    rng = np.random.default_rng(2)
+    for columns in (1, 2, 30, 700):
+        scores = (rng.normal(size=(3, columns)) if values is None
+                  else rng.choice(values, (3, columns))).astype(precise)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        assert np.array_equal(np.take_along_axis(ranks(scores), order, axis=1),
+                              np.tile(np.arange(columns), (3, 1)))
+        for k in (1, 24, 1000):
+            assert np.array_equal(best(scores, k), order[:, :k])
 
 
 def test_rank_fusion_prefers_what_both_put_high():

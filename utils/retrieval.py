@@ -102,9 +102,31 @@ def joined(places: Sequence[np.ndarray], weights: Sequence[float], constant: int
     return sum(w / (constant + p) for w, p in zip(weights, places, strict=True))
 
 
+def best(scores: np.ndarray, k: int) -> np.ndarray:
+    """Where the k best of each row stand, the best first; of equals the one that stands first."""
+    k = min(k, scores.shape[1])
+    least = np.partition(scores, -k, axis=1)[:, -k]
+    near = [np.flatnonzero(row >= bar) for row, bar in zip(scores, least, strict=True)]
+    return np.stack([places[np.argsort(-row[places], kind="stable")][:k]
+                     for row, places in zip(scores, near, strict=True)])
+
+
+def _descending(scores: np.ndarray) -> np.ndarray:
+    """Where the best of each row stands, the next, …; of equals the one that stands first."""
+    if scores.dtype != np.float32:
+        return np.argsort(-scores, axis=-1, kind="stable")
+    # Numbers in single precision as whole ones of the same order, the place behind them: so there
+    # are no equals, and the quickest sort, several times as fast, may be used.
+    whole = (0.0 - scores).astype(np.float32).view(np.int32).astype(np.int64)
+    whole ^= (whole >> 63) & 0x7FFFFFFF
+    keys = (whole << 32) | np.arange(scores.shape[-1])
+    keys.sort(axis=-1)
+    return keys & 0xFFFFFFFF
+
+
 def ranks(scores: np.ndarray) -> np.ndarray:
     """0 for the best of each row, 1 for the next."""
-    order = np.argsort(-scores, axis=-1, kind="stable")
+    order = _descending(scores)
     found = np.empty_like(order)
     np.put_along_axis(found, order, np.arange(order.shape[-1]), axis=-1)
     return found
@@ -204,7 +226,7 @@ class Retriever:
         words = self.bm25.scores(questions)
         places = {"dense": ranks(dense), "bm25": ranks(words)}
         fused = joined(list(places.values()), weights=[1.0, 0.5])
-        first = np.argsort(-fused, axis=1, kind="stable")[:, :max(k, self.reread)]
+        first = best(fused, max(k, self.reread))
         read = None
         if self.reranker:
             read = self.reranker.scores(questions, [[self.texts[j] for j in row] for row in first])
