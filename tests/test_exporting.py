@@ -109,6 +109,21 @@ def test_a_stick_for_other_machines_says_how_each_of_them_begins(course, tmp_pat
     assert fits == [["Windows", "3.12"], ["Darwin", "3.12"]]
 
 
+def test_a_second_export_into_the_folder_adds_its_machines_unless_the_pins_have_changed(course,
+                                                                                        tmp_path):
+    def exported(*words: str) -> list[list[str]]:
+        exporting.export([str(tmp_path / "stick"), "--python", "3.12", "--for", *words])
+        return json.loads((tmp_path / "stick/course/wheels/fits.json").read_text("utf-8"))
+
+    exported("windows")
+    assert exported("macos") == [["Windows", "3.12"], ["Darwin", "3.12"]]
+    assert exported("windows") == [["Darwin", "3.12"], ["Windows", "3.12"]]
+    assert "On macOS" in (tmp_path / "stick" / "START.txt").read_text("utf-8")
+    with (course / "constraints.txt").open("a", encoding="utf-8") as file:
+        file.write("# other pins\n")
+    assert exported("macos") == [["Darwin", "3.12"]]
+
+
 def test_an_export_that_was_stopped_is_not_taken_for_whole(course, tmp_path, monkeypatch):
     exporting.export([str(tmp_path / "stick")])
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import re
 import subprocess
@@ -245,6 +246,14 @@ def test_loss_and_gradient_of_the_answers_are_those_of_cross_entropy(precise):
     near = {torch.float32: 1e-6, torch.bfloat16: 4e-3}[precise]
     assert torch.allclose(logits.grad, theirs.grad, rtol=0, atol=near)
     assert logits.grad.dtype == precise
+
+
+def test_in_fp16_the_scaler_still_reaches_small_gradients():
+    logits = torch.tensor([[0.0, 18.0]] * 2, dtype=torch.float16, requires_grad=True)
+    (steps._CrossEntropy.apply(logits, torch.tensor([1, 1])) * 2.0**16).backward()
+    wanted = 2.0**16 / (1 + math.exp(18))
+    assert float(logits.grad[0, 0]) == pytest.approx(wanted, rel=1e-2)
+    assert torch.isfinite(logits.grad).all()
 
 
 def gradients(model, piece) -> tuple[torch.Tensor, torch.Tensor]:

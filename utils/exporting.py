@@ -76,11 +76,13 @@ def export(words: list[str]) -> int:
     course = folder / "course"
     began, wanted = time.monotonic(), list(product(arguments.systems, arguments.python))
     try:
+        earlier = _already_there(course)
         (course / "wheels" / FITS).unlink(missing_ok=True)  # what is stopped now is not complete
         _copy(course)
         for system, python in wanted:
             _bring(SYSTEMS[system], python, course / "wheels")
-        fits = [[SYSTEMS[system].name, python] for system, python in wanted]
+        new = [[SYSTEMS[system].name, python] for system, python in wanted]
+        fits = [*(kind for kind in earlier if kind not in new), *new]
         (folder / "START.txt").write_text(start_text(fits), encoding="utf-8")
         (course / "wheels" / FITS).write_text(json.dumps(fits), encoding="utf-8")
     except (OSError, shutil.Error) as problem:
@@ -128,6 +130,16 @@ def start_text(fits: Iterable[list[str]]) -> str:
             "Linux": f"On Linux type:     python{last} -m utils lab"}
     lines = [says[name] for name in says if name in {system for system, _ in fits}]
     return START.format(commands="\n   ".join(lines), pythons=" or ".join(pythons))
+
+
+def _already_there(course: Path) -> list[list[str]]:
+    """The kinds of machine that an earlier export into this folder was for, with the same pins."""
+    try:
+        same = (course / "constraints.txt").read_bytes() == (ROOT / "constraints.txt").read_bytes()
+        fits = json.loads((course / "wheels" / FITS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return fits if same else []
 
 
 def _copy(course: Path) -> None:

@@ -37,13 +37,15 @@ class _CrossEntropy(torch.autograd.Function):
         loss = (total - wide.gather(-1, labels)).sum()
         if ctx.needs_input_grad[0]:
             wide.sub_(total).exp_().scatter_add_(-1, labels, torch.full_like(total, -1.0))
-            ctx.save_for_backward(wide.to(logits.dtype))
+            # In fp16 the small ones would be lost here, before the scaler has made them large.
+            ctx.precise = logits.dtype
+            ctx.save_for_backward(wide if ctx.precise == torch.float16 else wide.to(ctx.precise))
         return loss
 
     @staticmethod
     def backward(ctx, times: torch.Tensor):
         gradient, = ctx.saved_tensors
-        return gradient * times.to(gradient.dtype), None
+        return (gradient * times.to(gradient.dtype)).to(ctx.precise), None
 
 
 def join_products(model, precise: torch.dtype) -> None:
