@@ -1,76 +1,70 @@
-"""What one step of a training computes, in as few passes over the memory as it takes.
+"""The loss of one step of a training, without ever holding its logits.
 
-A small model on a CPU spends more time on moving numbers than on multiplying them. So logits are
-made only where an answer is learned, their loss and its gradient come out of the same pass, and
-LoRA's change is added while its last product is computed. The results are those of the plain way,
-but for the last digit.
+Logits are made only where an answer is learned, a few rows at a time, and their gradient in the
+same pass. The results are those of the plain way, but for the last digit. How the layers below are
+computed is the business of `passes`.
 """
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
-from torch.nn.functional import linear
+from torch.nn.functional import cross_entropy, linear, pad
 
 from utils.batching import Batch
+
+ROWS = 64  # so many answers' logits at once, always: for a new shape, products are built anew
 
 
 def answer_loss(model, batch: Batch) -> torch.Tensor:
     """The summed loss of the answers' tokens. The layer that makes logits sees only those."""
-    head = model.get_output_embeddings().register_forward_pre_hook(
+    head, told = model.get_output_embeddings(), []
+
+    def answers(hidden: torch.Tensor) -> torch.Tensor:
+        told.append(_AnswerLoss.apply(hidden.flatten(0, 1).index_select(0, batch.places),
+                                      head.narrow, batch.labels))
+        return told[0]
+
+    if hasattr(head, "narrow"):
+        head.forward = answers
+        try:
+            found = model(input_ids=batch.inputs, use_cache=False).logits
+        finally:
+            del head.forward
+        if found is told[0]:
+            return found
+        del head.narrow  # the model does something more with its logits: from now on the plain way
+    chosen = head.register_forward_pre_hook(
         lambda _, given: (given[0].flatten(0, 1).index_select(0, batch.places)[None],))
     try:
         logits = model(input_ids=batch.inputs, use_cache=False).logits[0]
     finally:
-        head.remove()
-    return _CrossEntropy.apply(logits, batch.labels)
+        chosen.remove()
+    return cross_entropy(logits.float(), batch.labels, reduction="sum")
 
 
-class _CrossEntropy(torch.autograd.Function):
-    """The summed cross-entropy; its gradient, softmax minus one at the label, is made with it."""
+class _AnswerLoss(torch.autograd.Function):
+    """The summed cross-entropy, and its gradient with it, a few rows at a time.
+
+    The logits of all answers together would be the largest thing in memory. The gradient at them
+    is softmax minus one at the label; what reaches the layer below is made of it at once.
+    """
 
     @staticmethod
-    def forward(ctx, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        wide, labels = logits.detach().to(torch.float32, copy=True), labels[:, None]
-        total = wide.logsumexp(dim=-1, keepdim=True)
-        loss = (total - wide.gather(-1, labels)).sum()
-        if ctx.needs_input_grad[0]:
-            wide.sub_(total).exp_().scatter_add_(-1, labels, torch.full_like(total, -1.0))
-            # In fp16 the small ones would be lost here, before the scaler has made them large.
-            ctx.precise = logits.dtype
-            ctx.save_for_backward(wide if ctx.precise == torch.float16 else wide.to(ctx.precise))
+    def forward(ctx, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor
+                ) -> torch.Tensor:
+        rows = pad(hidden.to(weight.dtype), (0, 0, 0, -len(labels) % ROWS))
+        gradient, loss = torch.empty_like(rows), hidden.new_zeros((), dtype=torch.float32)
+        for start, wanted in enumerate(labels[:, None].split(ROWS)):
+            piece = slice(start * ROWS, start * ROWS + ROWS)
+            shares = linear(rows[piece], weight).log_softmax(-1, dtype=torch.float32)
+            loss -= shares[:len(wanted)].gather(-1, wanted).sum()
+            shares.exp_().scatter_add_(-1, wanted, shares.new_full(wanted.shape, -1.0))
+            torch.mm(shares.to(weight.dtype), weight, out=gradient[piece])
+        ctx.save_for_backward(gradient[:len(hidden)])
+        ctx.given = hidden.dtype
         return loss
 
     @staticmethod
     def backward(ctx, times: torch.Tensor):
         gradient, = ctx.saved_tensors
-        return (gradient * times.to(gradient.dtype)).to(ctx.precise), None
-
-
-def join_products(model, precise: torch.dtype) -> None:
-    """Lets PEFT's plain LoRA layers compute W x + s B (A x) in few passes.
-
-    The frozen weights are turned into the format of the training once and not at every step, what
-    comes in once for both products, and the sum stands inside the last of them. It is for a
-    training, whose layers never are merged, mixed or switched off. Layers of another kind, those
-    in four bits among them, stay as they are.
-    """
-    from peft.tuners.lora.layer import Linear
-
-    for layer in model.modules():
-        if type(layer) is not Linear or type(layer.base_layer) is not torch.nn.Linear:
-            continue
-        weight, bias = layer.base_layer.weight, layer.base_layer.bias
-        if weight.dtype in (precise, torch.float32):
-            layer.forward = partial(_joined, layer, weight.detach().to(precise),
-                                    None if bias is None else bias.detach().to(precise))
-
-
-def _joined(layer, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor
-            ) -> torch.Tensor:
-    name, = layer.active_adapters
-    x = x.to(weight.dtype)
-    plain, low = linear(x, weight, bias), linear(x, layer.lora_A[name].weight)
-    return torch.addmm(plain.flatten(0, -2), low.flatten(0, -2), layer.lora_B[name].weight.T,
-                       alpha=layer.scaling[name]).view_as(plain)
+        return gradient.to(ctx.given) * times, None, None

@@ -1,6 +1,6 @@
 """A training under way: steps, losses, validation, checkpoints.
 
-The loop is written out, because three things are wanted of it: a step wastes nothing (`steps`), a
+The loop is written out, because three things are wanted of it: a step wastes nothing (`passes`, `steps`), a
 batch too large for the GPU is halved, and what is killed at any moment goes on to the very same
 adapter. The order of the batches and every random draw follow from seed and
 step, so a checkpoint needs no more than weights, optimizer and step.
@@ -25,7 +25,8 @@ from utils.adapters import Point, write_whole
 from utils.batching import Batch, Tokens, batch, plan
 from utils.documents import CourseError
 from utils.loading import precision
-from utils.steps import answer_loss, join_products
+from utils.passes import in_few_passes
+from utils.steps import answer_loss
 
 WARM_UP = 0.05  # the share of the steps in which the rate rises; then it falls to zero
 
@@ -87,7 +88,7 @@ class Run:
     def __post_init__(self) -> None:
         self.device = self.model.device
         self.format = number_format(self.device)
-        join_products(self.model, self.format)
+        in_few_passes(self.model, self.format)
         self.weights = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.AdamW(self.weights.values(), weight_decay=0.0, fused=True)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.format == torch.float16)
