@@ -29,6 +29,8 @@ def in_few_passes(model, precise: torch.dtype) -> None:
     is of another kind, layers in four bits among them, stays as it is.
     """
     for parent in model.modules():
+        if precise != torch.float32 and hasattr(parent, "cast_input_dtype_enabled"):
+            parent.cast_input_dtype_enabled = False  # PEFT's fp32, which autocast would turn back
         here = {name: layer for name, layer in parent.named_children() if _plain(layer, precise)}
         for names in ONE_INPUT:
             if model.device.type == "cpu" and all(name in here for name in names):

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 import torch
 
 from utils.adapters import bare
-from utils.batching import Tokens, tokenised
+from utils.batching import Tokens, plan, tokenised
 from utils.finetuning import lora
 from utils.generation import Generator
-from utils.training import Run, Settings
+from utils.training import Run, Settings, number_format
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def compare_with_trainer(generator: Generator, examples: Sequence[dict],
 
 def _ours(generator: Generator, learned: list[Tokens], held_out: list[Tokens],
           settings: Settings, half: bool) -> Contender:
-    run = _run(generator, learned, held_out, settings)
+    run = _run(_fresh(generator, settings), generator, learned, held_out, settings)
     with Memory(run.device) as memory:
         while run.step < run.steps:
             run.advance()
@@ -79,33 +79,40 @@ def _trainer(generator: Generator, learned: list[Tokens], held_out: list[Tokens]
         TrainingArguments,
     )
 
-    run = _run(generator, learned, held_out, settings)  # same adapter, same number of steps
-    rows = max(1, round(len(learned) / run.per_epoch))
-    kind = str(run.format).split(".")[1] if half else ""
+    model = _fresh(generator, settings)  # the same adapter, as PEFT computes it
+    steps = len(plan([len(t.ids) for t in learned], settings.tokens_per_batch, settings.seed, 0))
+    rows = max(1, round(len(learned) / steps))  # as many steps
+    kind = str(number_format(model.device)).split(".")[1] if half else ""
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
-            model=run.model, processing_class=generator.tokenizer,
+            model=model, processing_class=generator.tokenizer,
             args=TrainingArguments(
                 folder, per_device_train_batch_size=rows, num_train_epochs=settings.epochs,
                 learning_rate=settings.rate, seed=settings.seed, bf16=kind == "bfloat16",
-                fp16=kind == "float16", use_cpu=run.device.type == "cpu", report_to="none",
+                fp16=kind == "float16", use_cpu=model.device.type == "cpu", report_to="none",
                 save_strategy="no", logging_strategy="no", disable_tqdm=True),
             train_dataset=Dataset.from_list([{"input_ids": list(t.ids)} for t in learned]),
             data_collator=DataCollatorForLanguageModeling(generator.tokenizer, mlm=False))
         trainer.remove_callback(PrinterCallback)
-        with Memory(run.device) as memory:
+        with Memory(model.device) as memory:
             start = time.perf_counter()
             trainer.train()
             seconds = time.perf_counter() - start
+    run = _run(model, generator, learned, held_out, settings)  # asked, not trained
     return Contender(_seen(run) / seconds, run.validation() or 0.0, memory.gb)
 
 
-def _run(generator: Generator, learned: list[Tokens], held_out: list[Tokens],
-         settings: Settings) -> Run:
+def _fresh(generator: Generator, settings: Settings):
+    """The base with an adapter that has learned nothing yet; the same one for both."""
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        return Run(lora(bare(generator.model), settings), settings, learned, held_out,
-                   lambda _: None, padding=generator.tokenizer.pad_token_id or 0)
+        return lora(bare(generator.model), settings)
+
+
+def _run(model, generator: Generator, learned: list[Tokens], held_out: list[Tokens],
+         settings: Settings) -> Run:
+    return Run(model, settings, learned, held_out, lambda _: None,
+               padding=generator.tokenizer.pad_token_id or 0)
 
 
 def _seen(run: Run) -> int:

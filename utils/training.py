@@ -1,9 +1,9 @@
 """A training under way: steps, losses, validation, checkpoints.
 
-The loop is written out, because three things are wanted of it: a step wastes nothing (`passes`, `steps`), a
-batch too large for the GPU is halved, and what is killed at any moment goes on to the very same
-adapter. The order of the batches and every random draw follow from seed and
-step, so a checkpoint needs no more than weights, optimizer and step.
+The loop is written out, because three things are wanted of it: a step wastes nothing (`passes`,
+`steps`), a batch too large for the GPU is halved, and what is killed at any moment goes on to the
+very same adapter. The order of the batches and every random draw follow from seed and step, so a
+checkpoint needs no more than weights, optimizer and step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft.helpers import disable_input_dtype_casting
 
 from utils.adapters import Point, write_whole
 from utils.batching import Batch, Tokens, batch, plan
@@ -88,7 +87,7 @@ class Run:
     def __post_init__(self) -> None:
         self.device = self.model.device
         self.format = number_format(self.device)
-        in_few_passes(self.model, self.format)
+        in_few_passes(self.model.train(), self.format)
         self.weights = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.AdamW(self.weights.values(), weight_decay=0.0, fused=True)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.format == torch.float16)
@@ -103,7 +102,6 @@ class Run:
         torch.manual_seed(self.settings.seed * 1_000_003 + self.step)
         epoch, place = divmod(self.step, self.per_epoch)
         group = [self.learned[i] for i in self._plan(epoch)[place]]
-        self.model.train()
         for part in self.optimizer.param_groups:
             part["lr"] = self.settings.rate * self._share_of_rate()
         loss = self._summed(group, self._learn)
@@ -140,6 +138,7 @@ class Run:
         loss = sum(self._summed([self.held_out[i] for i in group], self._measure)
                    for group in plan([len(t.ids) for t in self.held_out],
                                      self.settings.tokens_per_batch, 0, 0) if self.held_out)
+        self.model.train()
         tokens = sum(t.learned for t in self.held_out)
         return loss / tokens if tokens else None
 
@@ -218,8 +217,7 @@ class Run:
     def _loss(self, piece: Batch) -> torch.Tensor:
         if self.format == torch.float32:
             return answer_loss(self.model, piece)
-        # PEFT turns every input into fp32, which autocast would only turn back again.
-        with disable_input_dtype_casting(self.model), torch.autocast(self.device.type, self.format):
+        with torch.autocast(self.device.type, self.format):
             return answer_loss(self.model, piece)
 
 
