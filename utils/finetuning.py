@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -118,9 +119,11 @@ def lora(base, settings: Settings):
     if unknown:
         raise CourseError(f"The model has no layer called {sorted(unknown)[0]!r}. Set targets to "
                           f"'all-linear' or to some of: {', '.join(sorted(there))}.")
-    return get_peft_model(base, LoraConfig(
-        r=settings.rank, lora_alpha=settings.alpha, task_type="CAUSAL_LM",
-        target_modules=wanted if wanted == "all-linear" else list(wanted)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers, meant for PEFT
+        return get_peft_model(base, LoraConfig(
+            r=settings.rank, lora_alpha=settings.alpha, task_type="CAUSAL_LM",
+            target_modules=wanted if wanted == "all-linear" else list(wanted)))
 
 
 def _stored(path: Path) -> dict | None:
