@@ -353,6 +353,19 @@ def test_attention_and_its_gradient_are_torch_s_own(length):
         assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("extra", [{"softcap": 30.0}, {"is_causal": False}, {"dropout": 0.5},
+                                   {"attention_mask": torch.ones(1, 1, 4, 4, dtype=torch.bool)}])
+def test_attention_of_another_kind_is_left_to_torch(extra, monkeypatch):
+    asked = []
+    monkeypatch.setattr(passes, "sdpa_attention_forward", lambda *a, **k: asked.append((a, k)))
+    same = torch.randn(1, 2, 4, 8, requires_grad=True)
+    mask, module = extra.pop("attention_mask", None), torch.nn.Module()
+    passes._attend(module, same, same, same, mask, 0.3, **extra)
+    assert asked == [((module, same, same, same, mask), {"scaling": 0.3, **extra})]
+    assert passes._attend(module, same, same, same, None, 0.3)[0].shape == (1, 4, 2, 8)
+    assert len(asked) == 1
+
+
 def test_a_norm_and_its_gradient_are_the_layer_s_own():
     layer = next(m for m in tiny().model.modules() if type(m).__name__ == "LlamaRMSNorm")
     assert not passes._is_rms_norm(layer), "one that is trained itself has more to learn"

@@ -20,6 +20,7 @@ from transformers.masking_utils import sdpa_mask
 ONE_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # what siblings share
 ATTENTION = "few_passes"  # the name under which transformers finds ours
 LONG = 512  # tokens: for longer rows torch's own attention is as quick, and needs less memory
+EXTRAS = ("softcap", "s_aux", "position_bias", "cache")  # what some models add; ours has none
 
 
 def in_few_passes(model, precise: torch.dtype) -> None:
@@ -46,8 +47,9 @@ def in_few_passes(model, precise: torch.dtype) -> None:
             elif type(layer).__name__.endswith("RotaryEmbedding"):
                 layer.forward = partial(_in_format, layer.forward, precise)
     head = model.get_output_embeddings()
-    if type(head) is torch.nn.Linear and head.bias is None and precise != torch.float16 and not (
-            head.weight.requires_grad):
+    if (type(head) is torch.nn.Linear and head.bias is None and not head.weight.requires_grad
+            and "forward" not in vars(head)  # somebody else's hook
+            and precise != torch.float16):  # its small gradients want to be scaled first
         head.narrow = head.weight.detach().to(precise)
 
 
@@ -174,7 +176,9 @@ def _in_format(forward, precise: torch.dtype, *given, **named):
 def _attend(module, query, key, value, attention_mask, scaling=None, **settings):
     """Attention as transformers asks for it; where it is not a training's, torch's own."""
     ours = (attention_mask is None and query.requires_grad and not settings.get("dropout")
-            and query.shape == key.shape == value.shape and query.shape[2] <= LONG)
+            and query.shape == key.shape == value.shape and query.shape[2] <= LONG
+            and getattr(module, "is_causal", True) and settings.get("is_causal") is not False
+            and all(settings.get(name) is None for name in EXTRAS))
     if not ours:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling,
                                       **settings)
