@@ -176,13 +176,15 @@ def _in_format(forward, precise: torch.dtype, *given, **named):
 def _attend(module, query, key, value, attention_mask, scaling=None, **settings):
     """Attention as transformers asks for it; where it is not a training's, torch's own."""
     ours = (attention_mask is None and query.requires_grad and not settings.get("dropout")
-            and query.shape == key.shape == value.shape and query.shape[2] <= LONG
+            and query.shape[2] == key.shape[2] <= LONG and query.shape[3] == value.shape[3]
             and getattr(module, "is_causal", True) and settings.get("is_causal") is not False
             and all(settings.get(name) is None for name in EXTRAS))
     if not ours:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling,
                                       **settings)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    groups = query.shape[1] // key.shape[1]  # in some models several heads share a key
+    key, value = (x if groups == 1 else x.repeat_interleave(groups, dim=1) for x in (key, value))
     query, key, value = (x.to(torch.bfloat16) for x in (query, key, value))
     return _Attention.apply(query, key, value, scaling).transpose(1, 2), None
 
