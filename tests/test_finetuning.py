@@ -240,6 +240,7 @@ def test_loss_and_gradient_of_the_answers_are_those_of_cross_entropy(precise, an
     hidden, labels = torch.randn(answers, 8, requires_grad=True), torch.randint(0, 50, (answers,))
     theirs = hidden.detach().clone().requires_grad_()
     loss = steps._AnswerLoss.apply(hidden, weight, labels)
+    assert steps._AnswerLoss.apply(hidden.detach(), weight, labels) == loss, "without a way back"
     (loss / 3).backward()
     right = torch.nn.functional.cross_entropy(
         torch.nn.functional.linear(theirs.to(precise), weight).float(), labels, reduction="sum")
@@ -346,7 +347,8 @@ def test_attention_of_another_kind_is_left_to_torch(extra, monkeypatch):
     asked = []
     monkeypatch.setattr(passes, "sdpa_attention_forward", lambda *a, **k: asked.append((a, k)))
     same = torch.randn(1, 2, 4, 8, requires_grad=True)
-    mask, module = extra.pop("attention_mask", None), torch.nn.Module()
+    extra, module = dict(extra), torch.nn.Module()
+    mask = extra.pop("attention_mask", None)
     passes._attend(module, same, same, same, mask, 0.3, **extra)
     assert asked == [((module, same, same, same, mask), {"scaling": 0.3, **extra})]
     assert passes._attend(module, same, same, same, None, 0.3)[0].shape == (1, 4, 2, 8)

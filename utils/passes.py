@@ -17,7 +17,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-ONE_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # what siblings share
+# In most models these layers read the same; in one without them each stands alone.
+ONE_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 ATTENTION = "few_passes"  # the name under which transformers finds ours
 LONG = 512  # tokens: for longer rows torch's own attention is as quick, and needs less memory
 EXTRAS = ("softcap", "s_aux", "position_bias", "cache")  # what some models add; ours has none
@@ -87,11 +88,10 @@ class Joined:
     def of(self, n: int, x: torch.Tensor) -> torch.Tensor:
         """What the n-th layer makes of x."""
         if self.seen is not x or n not in self.found:
-            (name,), scaling = self.layers[0].active_adapters, [
-                layer.scaling[layer.active_adapters[0]] for layer in self.layers]
+            name, = self.layers[0].active_adapters
             down = torch.cat([layer.lora_A[name].weight for layer in self.layers])
-            up = torch.block_diag(*(times * layer.lora_B[name].weight for layer, times in
-                                    zip(self.layers, scaling, strict=True)))
+            up = torch.block_diag(*(layer.scaling[name] * layer.lora_B[name].weight
+                                    for layer in self.layers))
             made = _Product.apply(x, self.weight, self.bias, down, up)
             self.seen, self.found = x, dict(enumerate(made.split(self.sizes, dim=-1)))
         found = self.found.pop(n)
@@ -165,7 +165,10 @@ class _Norm(torch.autograd.Function):
 
 
 def _in_format(forward, precise: torch.dtype, *given, **named):
-    """Where a word stands, as sines and cosines, in the format of what they are multiplied with."""
+    """Where a word stands, as sines and cosines, in the format of what they are multiplied with.
+
+    Only while it learns: a model that is asked afterwards answers as precisely as any other.
+    """
     found = forward(*given, **named)
     return tuple(x.to(precise) for x in found) if torch.is_grad_enabled() else found
 

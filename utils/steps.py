@@ -58,8 +58,9 @@ class _AnswerLoss(torch.autograd.Function):
             piece = slice(start * ROWS, start * ROWS + ROWS)
             shares = linear(rows[piece], weight).log_softmax(-1, dtype=torch.float32)
             loss -= shares[:len(wanted)].gather(-1, wanted).sum()
-            shares.exp_().scatter_add_(-1, wanted, shares.new_full(wanted.shape, -1.0))
-            torch.mm(shares.to(weight.dtype), weight, out=gradient[piece])
+            if ctx.needs_input_grad[0]:  # a validation needs none
+                shares.exp_().scatter_add_(-1, wanted, shares.new_full(wanted.shape, -1.0))
+                torch.mm(shares.to(weight.dtype), weight, out=gradient[piece])
         ctx.save_for_backward(gradient[:len(hidden)])
         ctx.given = hidden.dtype
         return loss
