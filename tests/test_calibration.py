@@ -15,7 +15,7 @@ from utils.index import build
 from utils.profiles import ROOT
 from utils.remembering import Remembered
 from utils.reranking import load_reranker
-from utils.retrieval import Retriever
+from utils.retrieval import NO_FLOOR, Retriever
 
 KEPT = Calibration(0.5, "a reranker", 20, 0.95, 5, 0.6)
 
@@ -83,15 +83,16 @@ def test_it_is_kept_beside_the_documents_and_holds_for_its_reranker_alone(tmp_pa
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "pool.md").write_text("The pool opens at 7:30.", encoding="utf-8")
     documents = load_documents(tmp_path)
-    assert floor_of(documents, Reader()) == 0
+    assert floor_of(documents, Reader()) == NO_FLOOR
     assert keep(KEPT, tmp_path) == tmp_path / FILE
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == [FILE]  # and nothing half-written
     assert floor_of(load_documents(tmp_path), Reader()) == 0.5
     other = Reader()
     other.name = "another"
-    assert floor_of(documents, other) == floor_of(documents, None) == floor_of([], Reader()) == 0
+    assert {floor_of(documents, other), floor_of(documents, None), floor_of([], Reader())} == {
+        NO_FLOOR}
     (tmp_path / FILE).write_text('["of another program"]', encoding="utf-8")
-    assert floor_of(documents, Reader()) == 0
+    assert floor_of(documents, Reader()) == NO_FLOOR
     (tmp_path / FILE).write_text('{"floor": "hi', encoding="utf-8")
     with pytest.raises(CourseError, match="damaged"):
         floor_of(documents, Reader())
@@ -142,7 +143,8 @@ def test_another_programs_file_is_neither_read_nor_overwritten(tmp_path):
     for theirs in ('[{"title": "my site"}]', "no JSON at all", '{"pages": 3}'):
         for folder in (tmp_path, page.parent):
             (folder / FILE).write_text(theirs, encoding="utf-8")
-        assert floor_of(documents, Reader()) == floor_of(documents, Reader(), page.parent) == 0
+        assert {floor_of(documents, Reader()), floor_of(documents, Reader(), page.parent)} == {
+            NO_FLOOR}
         with pytest.raises(CourseError, match="was not written by the course"):
             keep(KEPT, page.parent)
         assert (page.parent / FILE).read_text(encoding="utf-8") == theirs
@@ -156,7 +158,7 @@ def test_a_named_folder_has_its_own_floor_or_none(tmp_path):
     keep(KEPT, tmp_path / "house")
     documents = load_documents(tmp_path / "house")
     assert floor_of(documents, Reader(), tmp_path / "house") == 0.5, "links, and three folders deep"
-    assert floor_of(documents, Reader(), deep) == 0, "the floor of the whole is not that of a part"
+    assert floor_of(documents, Reader(), deep) == NO_FLOOR, "that of the whole is not a part's"
 
 
 def test_what_the_cut_off_stops_is_counted(retriever):

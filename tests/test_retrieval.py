@@ -17,7 +17,14 @@ from utils import index as stored
 from utils.chunking import by_heading, by_sentence, by_words
 from utils.documents import CourseError, Document
 from utils.embedding import embed, load_embedder, plain_embedder
-from utils.reranking import CrossReader, load_reranker, plain_late_interaction
+from utils.reranking import (
+    TOGETHER,
+    CloseReading,
+    CrossReader,
+    late_interaction,
+    load_reranker,
+    plain_late_interaction,
+)
 from utils.retrieval import (
     BM25,
     Retriever,
@@ -209,7 +216,7 @@ def test_mmr_avoids_saying_the_same_twice():
     assert mmr(question, vectors, 9) and len(mmr(question, vectors, 9)) == 3
 
 
-@pytest.mark.parametrize("reranker", [plain_late_interaction, load_reranker])
+@pytest.mark.parametrize("reranker", [plain_late_interaction, late_interaction, load_reranker])
 def test_late_interaction_knows_the_better_text(reranker):
     scores = reranker().scores(["when does the pool open", "what must lie on the machine"],
                                [["The pool opens at 7:30.", "Towels are required."],
@@ -287,6 +294,48 @@ def test_a_sentence_is_read_again_with_the_one_before_it(index):
     assert "Towels" not in other  # another section
 
 
+def test_only_the_best_are_read_together_and_the_others_stay_below_them():
+    class Apart:
+        def scores(self, questions, texts):
+            return [np.linspace(1, 0, len(group)) for group in texts]
+
+    class Reading(CloseReading):
+        def together(self, pairs, batch=32):
+            asked.extend(pairs)
+            return np.array([float(len(text)) for _, text in pairs])
+
+    asked: list = []
+    reader = Reading(Apart(), None, 1.0, 0.0, weight=0.5)
+    texts = ["x" * (n + 1) for n in range(TOGETHER + 3)]
+    rows = reader.scores(["a", "b", "c"], [texts, texts[:2], []])
+    assert [len(row) for row in rows] == [len(texts), 2, 0]
+    assert rows[0][:TOGETHER] == pytest.approx(
+        np.linspace(1, 0, len(texts))[:TOGETHER] + 0.5 * np.arange(1, TOGETHER + 1))
+    assert rows[0][TOGETHER:] == pytest.approx(np.linspace(1, 0, len(texts))[TOGETHER:] + 0.5)
+    assert len(asked) == TOGETHER + 2
+    reader.scores(["b"], [texts[:3]])
+    assert asked[TOGETHER + 2:] == [("b", texts[2])]  # the other two pairs are known
+
+
+def test_a_pair_is_read_alike_alone_and_among_others():
+    reader = load_reranker()
+    pairs = [("when does the pool open", "The pool opens at 7:30."),
+             ("towels?", "A towel is required on every machine. " * 5), ("soup", "Soup")]
+    among = reader.together(pairs)
+    assert among == pytest.approx([reader.together([pair])[0] for pair in pairs], abs=1e-3)
+    assert reader.together([]).shape == (0,)
+    long = reader.together([("pool " * 400, "towel " * 400), ("", "soup"), ("soup", "")])
+    assert np.isfinite(long).all()
+
+
+def test_the_question_decides_how_a_text_is_read():
+    """Apart, a text's words have the same vectors whatever is asked; together they have not."""
+    reader = load_reranker()
+    right, wrong = reader.together([("what does soup cost", "Soup of the day costs EUR 6."),
+                                    ("who cooks the soup", "Soup of the day costs EUR 6.")])
+    assert right > wrong
+
+
 def test_a_cross_encoder_gives_each_question_its_own_scores():
     class Model:
         def predict(self, pairs, show_progress_bar=False):
@@ -310,18 +359,26 @@ def test_the_trained_embedder_finds_more_in_a_trade_it_has_not_seen():
     assert shares[1] > shares[0] + 0.04
 
 
-def test_the_trained_reranker_puts_the_answer_first_more_often_in_a_trade_it_has_not_seen():
+@pytest.fixture(scope="module")
+def vets():
+    """Questions of a trade that no training has seen, with the right texts and others near."""
     sys.path.insert(0, str(ROOT / "data" / "recipes"))
     from train_reranker import HELD_OUT, read_trade
 
     assert "vet" in HELD_OUT
     texts, cases = read_trade(ROOT / "data" / "recipes" / "prose" / "vet.md")
     cases = [case for case in cases if case[1]]
-    shown = [[texts[n] for n in (*gold, *near)] for _, gold, near in cases]
-    first = [np.mean([row.argmax() < len(gold) for row, (_, gold, _) in zip(
-        one.scores([q for q, *_ in cases], shown), cases, strict=True)])
-        for one in (plain_late_interaction(), load_reranker())]
-    assert first[1] > first[0] + 0.08
+    return [(q, len(gold), [texts[n] for n in (*gold, *near)]) for q, gold, near in cases]
+
+
+@pytest.mark.parametrize("worse, better, gain", [
+    (plain_late_interaction, late_interaction, 0.08), (late_interaction, load_reranker, 0.02)])
+def test_each_reading_puts_the_answer_first_more_often_than_the_one_before(vets, worse, better,
+                                                                           gain):
+    first = [np.mean([row.argmax() < answers for row, (_, answers, _) in zip(
+        one().scores([q for q, *_ in vets], [shown for *_, shown in vets]), vets, strict=True)])
+        for one in (worse, better)]
+    assert first[1] > first[0] + gain
 
 
 def test_an_index_of_the_plain_embedder_is_refused_by_the_trained_one(index, tmp_path):
@@ -331,7 +388,8 @@ def test_an_index_of_the_plain_embedder_is_refused_by_the_trained_one(index, tmp
 
 
 @pytest.mark.parametrize("module, folder, load", [
-    (embedding, "OFFLINE_EMBEDDER", load_embedder), (reranking, "OFFLINE_RERANKER", load_reranker)])
+    (embedding, "OFFLINE_EMBEDDER", load_embedder), (reranking, "OFFLINE_RERANKER", load_reranker),
+    (reranking, "OFFLINE_READER", load_reranker)])
 def test_a_missing_adapter_of_the_search_is_named(monkeypatch, tmp_path, module, folder, load):
     monkeypatch.setattr(module, folder, tmp_path / "gone")
     load.cache_clear()

@@ -18,7 +18,7 @@ from pathlib import Path
 from utils.documents import CourseError, Document
 from utils.exam import Question
 from utils.locks import in_one_piece
-from utils.retrieval import Retriever
+from utils.retrieval import NO_FLOOR, Retriever
 
 FILE = "search.json"  # in the folder of the documents
 ANSWERED = 0.92  # of the answerable questions must stay answered
@@ -100,13 +100,13 @@ def floor_of(documents: Sequence[Document], reranker, folder: str | Path | None 
     """
     paths = [d.path for d in documents if d.path]
     if reranker is None or not paths:
-        return 0.0
+        return NO_FLOOR
     top = Path(folder or os.path.commonpath([p.absolute().parent for p in paths]))
     for place in (top,) if folder else (top, *top.parents[:2]):
         kept = _ours(place / FILE)
         if kept:
-            return float(kept["floor"]) if kept["reranker"] == reranker.name else 0.0
-    return 0.0
+            return float(kept["floor"]) if kept["reranker"] == reranker.name else NO_FLOOR
+    return NO_FLOOR
 
 
 def _ours(path: Path) -> dict | None:

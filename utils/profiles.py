@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 POCKET_MODEL = ROOT / "data" / "pocket_model"
 WHEEL_MODEL = ROOT / "build" / "models" / "smollm2-135m-instruct"  # made by `fetch`
 OFFLINE_EMBEDDER = ROOT / "data" / "embedder"  # adapters for all-MiniLM-L6-v2: to search with,
-OFFLINE_RERANKER = ROOT / "data" / "reranker"  # and to read again what was found
+OFFLINE_RERANKER = ROOT / "data" / "reranker"  # to read again what was found, word by word,
+OFFLINE_READER = ROOT / "data" / "reader"  # and the best of it together with the question
 EMBEDDER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -65,7 +66,7 @@ class Profile:
             return (f"the pocket model is missing from {self.generator}. Restore it with: "
                     "git checkout data/pocket_model")
         elif self.embedder is None:
-            for folder in (OFFLINE_EMBEDDER, OFFLINE_RERANKER):
+            for folder in (OFFLINE_EMBEDDER, OFFLINE_RERANKER, OFFLINE_READER):
                 if not (folder / "adapter_model.safetensors").is_file():
                     place = folder.relative_to(ROOT)
                     return (f"{place} is not complete. Restore it with: git checkout {place}")

@@ -18,7 +18,7 @@ from utils.chunking import Chunk
 from utils.documents import CourseError
 from utils.grading import abstains, house_json
 from utils.prompts import FRAMED, shown
-from utils.retrieval import Retriever
+from utils.retrieval import NO_FLOOR, Retriever
 
 EMPTY = 0.75  # of the lessons without the passage that answers show none: the search said nothing
 SAME = 0.8  # a passage with this share of the quote's words may answer as well
@@ -36,7 +36,7 @@ def with_documents(examples: Sequence[dict], retriever: Retriever, passages: int
     rng = random.Random(seed)
     unknown = _unknown(examples) if withheld else ""
     asked = [_question(e) for e in examples]
-    found_for = retriever.search_many(asked, passages + 2, floor=0)
+    found_for = retriever.search_many(asked, passages + 2, floor=NO_FLOOR)
     made = []
     for example, hits in zip(examples, found_for, strict=True):
         found = [h.chunk for h in hits]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.locks import in_one_piece
-from utils.retrieval import DEEP, Hit, Retriever  # to this rank hits are kept
+from utils.retrieval import DEEP, NO_FLOOR, Hit, Retriever  # to rank DEEP hits are kept
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Remembered:
         if k > DEEP:
             return self.retriever.search(question, k)
         if question not in self.known:
-            self.known[question] = self.retriever.search_many([question], DEEP, floor=0)[0]
+            self.known[question] = self.retriever.search_many([question], DEEP, floor=NO_FLOOR)[0]
         return self.retriever.enough(self.known[question][:k])
 
     def search_many(self, questions: Sequence[str], k: int | None = None,
@@ -56,7 +56,7 @@ class Remembered:
             return self.retriever.search_many(questions, k, floor)
         new = [q for q in dict.fromkeys(questions) if q not in self.known]
         if new:
-            found = self.retriever.search_many(new, DEEP, floor=0)
+            found = self.retriever.search_many(new, DEEP, floor=NO_FLOOR)
             self.known |= zip(new, found, strict=True)
             self._keep()
         return [self.retriever.enough(self.known[q][:k], floor) for q in questions]
@@ -90,7 +90,7 @@ def fingerprint(retriever: Retriever) -> str:
     order = [(c.document, c.start, c.end) for c in index.chunks]  # what is kept counts by it
     about = [index.embedder, index.chunker, sorted(index.checksums.items()), order,
              retriever.k, retriever.reread, retriever.cutoff, retriever.in_parts,
-             type(reader).__name__,
+             type(reader).__name__, getattr(reader, "name", ""),
              getattr(reader, "none", None), _weights(reader)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 

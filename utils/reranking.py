@@ -1,15 +1,16 @@
 """A question and the texts found for it -> a score each, by reading them again more closely.
 
 Searching compares one vector with one vector. A reranker reads the words: by late interaction
-(every word of the question looks for its best match in the text) or, where the profile has one,
-with a cross-encoder from the hub. It is slower by far, so it reads only what the search put first.
+(every word of the question looks for its best match in the text), the best of these once more in
+one go with the question, or, where the profile has one, with a cross-encoder from the hub. It is
+slower by far, so it reads only what the search put first.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,9 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from utils.embedding import adapted_embedder, not_loaded, place, plain_embedder
-from utils.profiles import OFFLINE_RERANKER
+from utils.profiles import OFFLINE_READER, OFFLINE_RERANKER
 
 KEPT = 4000  # texts whose word vectors are kept; about 140 MB
+TOGETHER = 5  # texts a question that are read in one go with it
+LONGEST = 256  # word pieces of a question with its text
 
 
 @dataclass
@@ -57,6 +60,70 @@ class LateInteraction:
 
 
 @dataclass
+class CloseReading:
+    """Late interaction, and its best texts once more, in one go with the question.
+
+    Read so, each word of the one is seen by the words of the other before they are compared; the
+    comparison is the same. What it says of the best texts is added to their scores, `weight` of
+    it; the others get what the worst of the best has got. A pair that comes up again is not read
+    again.
+    """
+
+    apart: LateInteraction
+    model: object  # a sentence-transformers model
+    sharpness: float
+    middle: float
+    weight: float
+    none: float | None = None
+    name: str = ""
+    _read: dict = field(default_factory=dict, repr=False)
+
+    def scores(self, questions: Sequence[str], texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """For each question: the scores of its texts."""
+        rows = self.apart.scores(questions, texts)
+        best = [np.argsort(-row, kind="stable")[:TOGETHER] for row in rows]
+        pairs = [[(question, group[n]) for n in some]
+                 for question, group, some in zip(questions, texts, best, strict=True)]
+        new = [p for p in dict.fromkeys(sum(pairs, [])) if p not in self._read]
+        self._read |= zip(new, self.together(new), strict=True)
+        for row, some, mine in zip(rows, best, pairs, strict=True):
+            more = self.weight * np.array([self._read[pair] for pair in mine])
+            if mine:
+                row += more.min()
+                row[some] += more - more.min()
+        return rows
+
+    def together(self, pairs: Sequence[tuple[str, str]], batch: int = 32) -> np.ndarray:
+        """How surely each text answers its question; below zero "none of these" is likelier."""
+        import torch
+
+        order = np.argsort([len(q) + len(t) for q, t in pairs], kind="stable")
+        found = np.zeros(len(pairs))
+        for start in range(0, len(order), batch):
+            some = order[start:start + batch]
+            questions, texts = zip(*(pairs[n] for n in some), strict=True)
+            inputs = self.model.tokenizer(
+                list(questions), list(texts), padding=True, truncation=True, max_length=LONGEST,
+                return_tensors="pt", return_special_tokens_mask=True)
+            shown = {k: v for k, v in inputs.items() if k != "special_tokens_mask"}
+            with torch.inference_mode():
+                rows = self.model[0].auto_model(**shown).last_hidden_state
+                found[some] = matched(rows, inputs).numpy()
+        return self.sharpness * (found - self.middle)
+
+
+def matched(rows, inputs: Mapping):
+    """Of questions read together with a text: the mean best match of the question's pieces."""
+    import torch
+
+    rows = torch.nn.functional.normalize(rows, dim=-1)
+    words = inputs["special_tokens_mask"] == 0
+    asked, said = (words & (inputs["token_type_ids"] == part) for part in (0, 1))
+    best = (rows @ rows.transpose(1, 2)).masked_fill(~said[:, None], -1).max(dim=-1).values
+    return (best * asked).sum(dim=1) / asked.sum(dim=1).clamp(min=1)
+
+
+@dataclass
 class CrossReader:
     """A cross-encoder: question and text go through one network together."""
 
@@ -73,8 +140,8 @@ class CrossReader:
 
 
 @lru_cache(maxsize=2)
-def load_reranker(name: str | None = None) -> LateInteraction | CrossReader:
-    """The cross-encoder of that name; None is the offline one: the embedder with an adapter."""
+def load_reranker(name: str | None = None) -> CloseReading | CrossReader:
+    """The cross-encoder of that name; None is the offline one: the embedder with two adapters."""
     if name:
         from sentence_transformers import CrossEncoder
 
@@ -82,13 +149,27 @@ def load_reranker(name: str | None = None) -> LateInteraction | CrossReader:
             return CrossReader(CrossEncoder(name, device=place()), name=name)
         except OSError as problem:
             raise not_loaded("reranker", name, problem) from None
+    apart, folder = late_interaction(), Path(OFFLINE_READER)
+    model, facts = adapted_embedder(folder, "reader"), _facts(folder)
+    return CloseReading(apart, model, facts["sharpness"], facts["middle"], facts["weight"],
+                        facts["none"], f"{apart.name}, {_checksum(folder)}")
+
+
+def late_interaction() -> LateInteraction:
+    """The first of the two alone: the embedder with the adapter that learned to compare words."""
     folder = Path(OFFLINE_RERANKER)
-    model = adapted_embedder(folder, "reranker")
-    facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    weights = hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
-    return LateInteraction(model, facts["none"], f"the course's own, {weights[:12]}")
+    return LateInteraction(adapted_embedder(folder, "reranker"), _facts(folder)["none"],
+                           f"the course's own, {_checksum(folder)}")
 
 
 def plain_late_interaction(embedder=None) -> LateInteraction:
     """Late interaction with the untrained embedder: what the adapter is measured against."""
     return LateInteraction(embedder or plain_embedder())
+
+
+def _facts(folder: Path) -> dict:
+    return json.loads((folder / "training.json").read_text(encoding="utf-8"))
+
+
+def _checksum(folder: Path) -> str:
+    return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()[:12]

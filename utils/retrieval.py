@@ -18,6 +18,7 @@ from utils.documents import CourseError
 from utils.embedding import embed, load_embedder
 from utils.index import Index
 
+NO_FLOOR = float("-inf")  # every question gets what was found for it
 DEEP = 12  # so far down its own hits a part of a message is looked for passages
 LONGEST_QUESTION = 2000  # characters; the embedder reads about half of that anyway
 QUESTION_WORD = r"(?:what|which|how|who|whom|where|when|why|does|do|is|are|can|will)\b"
@@ -145,7 +146,7 @@ def mmr(question: np.ndarray, vectors: np.ndarray, k: int, balance: float = 0.7)
 
 
 class Retriever:
-    """The course's retriever: dense search fused with BM25, the best re-read word by word.
+    """The course's retriever: dense search fused with BM25, the best of both read again.
 
     With `cutoff`, what the reranker scores below its own "none of these" is left out: fewer
     passages reach the model, and none at all when nothing found seems to answer. `floor` is
@@ -155,7 +156,7 @@ class Retriever:
     """
 
     def __init__(self, index: Index, embedder=None, reranker=None, k: int = 6, reread: int = 24,
-                 cutoff: bool = True, floor: float = 0.0, in_parts: bool = True) -> None:
+                 cutoff: bool = True, floor: float = NO_FLOOR, in_parts: bool = True) -> None:
         if not index.chunks:
             raise CourseError("The index is empty: there is nothing to search.")
         self.index, self.k, self.reread, self.cutoff = index, k, reread, cutoff
@@ -194,7 +195,7 @@ class Retriever:
             at = {name: p[row, numbers] for name, p in places.items()}
             if read is not None:
                 at["reranker"] = ranks(read[row])
-                scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 2.0])
+                scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 4.0])
                 if self.cutoff and self.reranker.none is not None:
                     good = read[row] >= self.reranker.none
             certainty = np.inf if read is None else float(read[row].max())

@@ -1,6 +1,6 @@
 """What the trainings of the search share: an adapter on MiniLM, the trades, how long, how fast.
 
-The recipes that use it are `train_embedder.py` and `train_reranker.py`.
+The recipes that use it are `train_embedder.py`, `train_reranker.py` and `train_reader.py`.
 """
 
 from __future__ import annotations
@@ -67,11 +67,15 @@ class Pupil:
         self.known.add(self.waiting[-1])
         return self.trades[self.waiting.pop()]
 
-    def read(self, texts: list[str]):
-        """(last hidden states, what the tokenizer said), in the format this machine is quick in."""
+    def read(self, texts: list[str], seconds: list[str] | None = None):
+        """(last hidden states, what the tokenizer said), in the format this machine is quick in.
+
+        With second texts each is read together with its first.
+        """
         import torch
 
-        inputs = self.tokenizer(texts, padding=True, truncation=True, max_length=160,
+        inputs = self.tokenizer(texts, seconds, padding=True, truncation=True,
+                                max_length=192 if seconds else 160,
                                 return_tensors="pt", return_special_tokens_mask=True)
         shown = {k: v for k, v in inputs.items() if k != "special_tokens_mask"}
         kind = number_format(torch.device("cpu"))
@@ -109,15 +113,16 @@ def rate(highest: float, steps: int, done: float) -> float:
 
 
 def fill(adapters: dict, folder: Path) -> dict:
-    """Fills the adapters with those of a folder; what its training.json says."""
+    """Fills the adapters with those of a folder, whose rank may be lower; what it says of them."""
     import torch
     from safetensors.torch import load_file
 
     stored = load_file(folder / "adapter_model.safetensors")
     with torch.no_grad():
         for name, adapter in adapters.items():
-            adapter.a.copy_(stored[f"base_model.model.{name}.lora_A.weight"])
-            adapter.b.copy_(stored[f"base_model.model.{name}.lora_B.weight"])
+            down = stored[f"base_model.model.{name}.lora_A.weight"]
+            adapter.a[:len(down)] = down
+            adapter.b[:, :len(down)] = stored[f"base_model.model.{name}.lora_B.weight"]
     return json.loads((folder / "training.json").read_text(encoding="utf-8"))
 
 

@@ -47,7 +47,7 @@ def rows() -> list[tuple[str, str]]:
         count = len(path.read_text(encoding="utf-8").splitlines())
         found.append((f"style/{path.name}", f"{count} conversations" if path.suffix == ".jsonl"
                       else "the JSON Schema of the house reply"))
-    for folder in ("pocket_model", "embedder", "reranker", "vectors"):
+    for folder in ("pocket_model", "embedder", "reranker", "reader", "vectors"):
         for path in sorted((DATA / folder).glob("*")):
             if path.name != "README.md":
                 found.append((f"{folder}/{path.name}", f"{path.stat().st_size / 1e6:.2f} MB"))
