@@ -14,7 +14,7 @@ from utils.documents import CourseError
 from utils.loading import load_generator
 from utils.profiles import PROFILES
 from utils.prompts import grounded
-from utils.quoting import Quotation
+from utils.quoting import Quotation, Sayable
 from utils.schema import Held, Piece, Vocabulary, pieces
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,16 +110,16 @@ def test_the_pieces_are_the_schema_in_its_order():
 
 # ---------------------------------------------------------------- token by token
 
-LETTERS = ["", *'{}":, ab[]\\\n', "<end>"]  # a token a letter; number 0 is nothing, the last ends
+LETTERS = ["", *'{}":, ab[]\\\n', ',"', "<end>"]  # 0 is nothing, one breaks JSON, the last ends
 NUMBER = {letter: n for n, letter in enumerate(LETTERS)}
 
 
-def fence(schema, room=40, documents=()):
+def fence(schema, room=40, documents=(), quotation=None):
     words = Vocabulary.read(["" if w == "<end>" else w for w in LETTERS],
                             lambda text: [NUMBER[letter] for letter in text],
                             {NUMBER["<end>"]})
-    return Held(pieces({"type": "object", "properties": schema}), words, Quotation(()),
-                documents, room)
+    return Held(pieces({"type": "object", "properties": schema}), words,
+                quotation or Quotation(()), documents, room)
 
 
 def spoken(held, wishes, most=40):
@@ -146,6 +146,14 @@ def test_a_quotation_mark_or_the_end_of_the_turn_closes_a_text():
 def test_a_text_has_at_least_one_token_and_no_line_break_or_escape():
     assert spoken(fence({"a": TEXT}), [["<end>", '"', "b"]] * 8 + ["<end>"]) == '{"a": "b"}'
     assert spoken(fence({"a": TEXT}), [["\n", "\\", "a"]] * 9 + ["<end>"]) == '{"a": "aa"}'
+
+
+def test_behind_a_quotation_stands_no_mark_that_would_break_the_json():
+    sentence = Sayable(tuple(NUMBER[letter] for letter in "bab"), 1, said_by="KB-1")
+    marks = {NUMBER[mark] for mark in (',"', ",", '"')}
+    wishes = ["b"] * 8 + ["a", "b", [',"', ",", "a"], "<end>"]
+    quotation = Quotation((sentence,), marks, circles=True)
+    assert spoken(fence({"a": TEXT}, quotation=quotation), wishes) == '{"a": "bab,"}'
 
 
 def test_an_endless_text_is_closed_in_time():

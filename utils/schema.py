@@ -85,6 +85,7 @@ class Held:
     def __init__(self, parts: Sequence[Piece], words: Vocabulary, quotation: Quotation,
                  documents: Sequence[str], room: int) -> None:
         self.parts, self.words, self.quotation = list(parts), words, quotation
+        quotation.marks = frozenset(quotation.marks) - words.barred  # as '.",' is
         self.documents = list(dict.fromkeys(documents))
         self.room = room  # tokens that the reply may still have
         self.put: list[int] = []  # tokens that must come now
