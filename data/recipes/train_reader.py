@@ -134,7 +134,7 @@ def main() -> None:
             save(one.adapters, arguments.out, arguments.rank,
                  {"questions": step * QUESTIONS + before.get("questions", 0),
                   "minutes": round(arguments.minutes * min(done, 1), 1), "seed": arguments.seed,
-                  "sharpness": float(sharp.exp()), "middle": float(middle), "weight": WEIGHT,
+                  "sharpness": sharp.exp().item(), "middle": middle.item(), "weight": WEIGHT,
                   "none": figures.pop("none"),
                   "held_out": {k: round(v, 3) for k, v in figures.items()},
                   "trades": sorted(one.train)})
