@@ -24,7 +24,7 @@ from utils.index import build
 from utils.loading import four_bits, load_generator, precision
 from utils.profiles import PROFILES, choose
 from utils.prompts import closed_book, grounded
-from utils.reranking import CrossReader, LateInteraction, load_reranker
+from utils.reranking import CloseReading, CrossReader, load_reranker
 
 PAGES = {
     "pool": "# Pool rules\n\nThe pool opens at 7:30. It closes at dusk.\n\nCaps cost EUR 4.\n",
@@ -155,7 +155,7 @@ def test_a_profile_answers_from_three_documents(name, graphics_card):
     answers = assistant.answers(["Fault RX-44?", "How much is the soup?"])
     retriever = assistant.retriever
     assert retriever.index.vectors.shape == (7, SMALL["hidden_size"])
-    assert isinstance(retriever.reranker, CrossReader if profile.reranker else LateInteraction)
+    assert isinstance(retriever.reranker, CrossReader if profile.reranker else CloseReading)
     assert assistant.generator.batch == profile.batch
     for answer in answers:
         assert set(answer.seconds) == {"retrieval", "generation"}
