@@ -22,6 +22,7 @@ from utils.profiles import OFFLINE_READER, OFFLINE_RERANKER
 
 KEPT = 4000  # texts whose word vectors are kept; about 140 MB
 TOGETHER = 5  # texts a question that are read in one go with it
+PAIRS = 20_000  # of these whose scores are kept; an app that runs for weeks must not grow
 LONGEST = 256  # word pieces of a question with its text
 
 
@@ -84,7 +85,10 @@ class CloseReading:
         best = [np.argsort(-row, kind="stable")[:TOGETHER] for row in rows]
         pairs = [[(question, group[n]) for n in some]
                  for question, group, some in zip(questions, texts, best, strict=True)]
-        new = [p for p in dict.fromkeys(sum(pairs, [])) if p not in self._read]
+        wanted = dict.fromkeys(pair for mine in pairs for pair in mine)
+        if len(self._read.keys() | wanted) > PAIRS:
+            self._read = {pair: score for pair, score in self._read.items() if pair in wanted}
+        new = [pair for pair in wanted if pair not in self._read]
         self._read |= zip(new, self.together(new), strict=True)
         for row, some, mine in zip(rows, best, pairs, strict=True):
             more = self.weight * np.array([self._read[pair] for pair in mine])

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from functools import lru_cache
 from pathlib import Path
 
 RECIPES = Path(__file__).resolve().parent
@@ -39,6 +40,7 @@ QUESTIONS = 32  # a step
 GOLD_LEFT_OUT = 0.12
 WEIGHT = 0.06  # of what is read together, beside the reranker's score
 ANSWERED = 0.92  # of the answerable questions keep a passage above "none of these"
+apart = lru_cache(late_interaction)  # loaded once for all trades
 
 
 def read_trade(path: Path) -> tuple[list[str], list[tuple[str, list[int], list[int], list[float]]]]:
@@ -53,7 +55,7 @@ def read_trade(path: Path) -> tuple[list[str], list[tuple[str, list[int], list[i
     questions = [a.question for a in asked]
     kind = number_format(torch.device("cpu"))
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=kind == torch.bfloat16):
-        words = np.stack(late_interaction().scores(questions, [shown] * len(questions)))
+        words = np.stack(apart().scores(questions, [shown] * len(questions)))
         first = joined([ranks(embed(questions) @ embed(plain).T),
                         ranks(BM25(plain).scores(questions))], [1.0, 0.5])
     order = np.argsort(-joined([ranks(words), ranks(first)], [2.0, 1.0]), kind="stable")[:, :NEAR]
