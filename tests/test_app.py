@@ -48,7 +48,7 @@ class Assistant:
         text = {"plain": f"[1] {PASSAGE}", "nasty": NASTY}.get(question, json.dumps(house))
         cited = {"plain": ("KB-1",), "nasty": ()}.get(question, ("KB-1", "KB-9"))
         return Answer(question, text, cited, (hit,), ({"role": "user", "content": question},),
-                      {"retrieval": 0.01, "generation": 0.2})
+                      {"retrieval": 0.01, "generation": 0.2}, (1,))
 
 
 @pytest.fixture(scope="module")

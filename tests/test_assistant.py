@@ -48,6 +48,52 @@ def test_each_question_is_asked_with_its_own_passages_and_the_numbers_fit():
         assert turns[-1]["content"].endswith(prompts.passages(shown))
 
 
+class Far:
+    """Finds the caps a little behind the soup, and the pool far behind; or what is left of them."""
+
+    def __init__(self, *found):
+        self.found = found
+
+    def search_many(self, questions):
+        return [[Hit(c, 1.0, {"dense": 1}, 0.7, behind) for c, behind in self.found]
+                for _ in questions]
+
+
+def test_what_lies_far_behind_the_first_is_found_and_not_shown():
+    model = Quoting()
+    answer = Assistant("rag", Far((SOUP, 0.4), (POOL, 1.5), (CAPS, 1.3)), model).answer("Soup?")
+    assert [h.chunk for h in answer.hits] == [SOUP, POOL, CAPS]
+    assert model.passages == [[SOUP, CAPS]] and answer.shown == (1, 3)
+    assert "pool" not in model.sent[0][-1]["content"]
+    unseen = [line for line in answer.trace().splitlines() if "not shown to the model" in line]
+    assert len(unseen) == 1 and unseen[0].startswith("[2] pool")
+
+
+def test_numbers_of_what_was_shown_are_those_of_what_was_found():
+    class Second(Quoting):
+        def replies(self, conversations, most, progress=False, passages=None):
+            return [f"[2] {chunks[1].text}" for chunks in passages]
+
+    answer = Assistant("rag", Far((SOUP, 0), (POOL, 9), (CAPS, 0.2)), Second()).answer("Caps?")
+    assert answer.text == "[3] Caps, please." and answer.cited == ("caps",)
+
+
+def test_the_number_of_what_was_found_and_not_shown_is_made_up():
+    class Third(Quoting):
+        def replies(self, conversations, most, progress=False, passages=None):
+            return ["[1] Soup costs EUR 6. [3]"]
+
+    answer = Assistant("rag", Far((SOUP, 0), (CAPS, 0.2), (POOL, 9)), Third()).answer("Soup?")
+    assert answer.cited == ("cafe", "3")
+
+
+def test_where_the_nearest_were_taken_away_the_next_is_shown():
+    model = Quoting()
+    answer = Assistant("rag", Far((POOL, 4.5), (CAPS, 9)), model).answer("Pool?")
+    assert model.passages == [[POOL]] and answer.shown == (1,)
+    assert Assistant("rag", Far(), Quoting()).answer("Pool?").shown == ()
+
+
 def test_the_baseline_quotes_the_first_of_each():
     answer = Assistant("extractive", Search()).answer(BOTH)
     assert answer.text == "[2] Soup costs EUR 6. [3] The pool opens at 7:30."

@@ -23,7 +23,7 @@ KEPT = Calibration(0.5, "a reranker", 20, 0.95, 5, 0.6)
 class Reader:
     """Scores a passage by the number its question carries."""
 
-    none, name = None, "a reranker"
+    none, name, margin = None, "a reranker", None
 
     def scores(self, questions, texts):
         return [np.full(len(group), float(q.split()[-1])) for q, group in zip(questions, texts,

@@ -14,7 +14,7 @@ import pytest
 
 from utils import embedding, reranking
 from utils import index as stored
-from utils.chunking import by_heading, by_sentence, by_words
+from utils.chunking import Chunk, by_heading, by_sentence, by_words
 from utils.documents import CourseError, Document
 from utils.embedding import embed, load_embedder, plain_embedder
 from utils.reranking import (
@@ -27,11 +27,13 @@ from utils.reranking import (
 )
 from utils.retrieval import (
     BM25,
+    Hit,
     Retriever,
     best,
     by_turns,
     in_context,
     mmr,
+    near,
     parts_of,
     ranks,
     reciprocal_rank_fusion,
@@ -315,6 +317,34 @@ def test_only_the_best_are_read_together_and_the_others_stay_below_them():
     assert len(asked) == TOGETHER + 2
     reader.scores(["b"], [texts[:3]])
     assert asked[TOGETHER + 2:] == [("b", texts[2])]  # the other two pairs are known
+
+
+def test_what_is_near_hangs_on_the_rerankers_margin_and_on_nothing_else():
+    class Reader:
+        none, name = None, ""
+
+        def __init__(self, margin):
+            self.margin = margin
+
+        def scores(self, questions, texts):
+            marks = {"The": 0.9, "Tow": 0.85, "No ": 0.2}
+            return [np.array([marks[t[:3]] for t in group]) for group in texts]
+
+    page = Document("p", "P", "The pool opens at 7:30.\n\nTowels cost EUR 2.\n\nNo dogs.")
+    index = stored.build([page], by_sentence)
+    found = {margin: Retriever(index, reranker=Reader(margin)).search("pool?")
+             for margin in (None, 0.1, 0.01)}
+    assert {m: len(hits) for m, hits in found.items()} == {None: 3, 0.1: 3, 0.01: 3}
+    assert {m: len(near(hits)) for m, hits in found.items()} == {None: 3, 0.1: 2, 0.01: 1}
+    assert found[0.1][1].behind == pytest.approx(0.5)
+    assert near(found[0.1][1:]) == found[0.1][1:2] and near([]) == []
+
+
+def test_a_part_makes_near_what_is_far_for_the_whole():
+    a, b = (Chunk(n, n, (), 0, 1, n) for n in "ab")
+    whole = [Hit(a, 1.0, {}, 0.5, 0.0), Hit(b, 0.9, {}, 0.5, 3.0)]
+    part = [Hit(b, 1.0, {}, 0.8, 0.0), Hit(a, 0.9, {}, 0.8, 2.0)]
+    assert [h.behind for h in by_turns([whole, part], 2)] == [0.0, 0.0]
 
 
 def test_a_pair_is_read_alike_alone_and_among_others():

@@ -120,7 +120,9 @@ def as_json(answer: Answer, documents: dict[str, Document]) -> dict:
             "valid": bool(valid), "abstains": grading.abstains(answer.text), "cited": cited,
             "passages": [{"document": h.chunk.document, "place": h.chunk.place,
                           "start": h.chunk.start, "end": h.chunk.end, "text": h.chunk.text,
-                          "score": round(h.score, 3), "ranks": h.ranks} for h in answer.hits],
+                          "score": round(h.score, 3), "ranks": h.ranks,
+                          "shown": n in answer.shown}
+                         for n, h in enumerate(answer.hits, 1)],
             "messages": list(answer.messages),
             "ms": {name: round(1000 * s) for name, s in answer.seconds.items()}}
 

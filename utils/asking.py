@@ -26,7 +26,7 @@ from utils.locks import in_one_piece
 from utils.options import Parser
 from utils.profiles import Profile, choose
 from utils.remembering import Handed
-from utils.retrieval import Hit, checked
+from utils.retrieval import checked
 
 COMPANY = ROOT / "data" / "company"
 
@@ -55,33 +55,39 @@ def ask(words: list[str]) -> int:
     if arguments.trace or assistant.generator is None:
         answer = assistant.answer(question)
         print(answer.trace() if arguments.trace else answer.text)
-        text, hits = answer.text, answer.hits
+        text, cited = answer.text, answer.cited
     else:
-        hits = assistant.retriever.search(question) if assistant.retriever else []
-        text = _said(assistant, question, hits)
+        text, cited = _said(assistant, question)
     titles = {d.id: d for d in documents}
-    for name in cited_documents(text, hits):
+    for name in cited:
         found = titles.get(name)
         print(f"  {name}  {found.title}  ({found.path})" if found else
               f"  {name}  was not among the documents: made up")
-    if assistant.retriever and not cited_documents(text, hits) and not grading.abstains(text):
+    if assistant.retriever and not cited and not grading.abstains(text):
         print("  no source named")
     return 0
 
 
-def _said(assistant: Assistant, question: str, hits: list[Hit]) -> str:
-    """The reply, printed as it is made; two questions have two replies, which are joined first."""
-    if len(assistant.pieces(question, hits)) > 1:
-        handed = replace(assistant, retriever=Handed({question: hits}))
-        print(text := handed.answer(question).text)
-        return text
+def _said(assistant: Assistant, question: str) -> tuple[str, tuple[str, ...]]:
+    """The reply, printed as it is made, and the documents it names.
+
+    Where its numbers have to be put right, as with two questions in one, it is printed when it is
+    done.
+    """
+    hits = assistant.retriever.search(question) if assistant.retriever else []
+    pieces = assistant.pieces(question, hits)
+    shown = [hits[n] for n in pieces[0][1]]
+    if len(pieces) > 1 or shown != hits[:len(shown)]:
+        answer = replace(assistant, retriever=Handed({question: hits})).answer(question)
+        print(answer.text)
+        return answer.text, answer.cited
     text = ""
-    for piece in assistant.generator.stream(assistant.messages(question, hits),
-                                            passages=[h.chunk for h in hits]):
+    for piece in assistant.generator.stream(assistant.messages(question, shown),
+                                            passages=[h.chunk for h in shown]):
         print(piece, end="", flush=True)
         text += piece
     print()
-    return text
+    return text, cited_documents(text, shown)
 
 
 @_notes()

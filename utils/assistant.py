@@ -26,7 +26,7 @@ from utils.index import build, open_index
 from utils.loading import load_generator
 from utils.profiles import ROOT, Profile, choose
 from utils.reranking import load_reranker
-from utils.retrieval import Hit, Retriever, checked, parts_of
+from utils.retrieval import Hit, Retriever, checked, near, parts_of
 
 CHUNKER = by_sentence  # short evidence: what the pocket model reads best
 Prompt = Callable[[str, Sequence], list[prompts.Message]]
@@ -66,13 +66,15 @@ class Answer:
     hits: tuple[Hit, ...] = ()
     messages: tuple[prompts.Message, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    shown: tuple[int, ...] = ()  # which of the hits the model saw; the first is 1
 
     def trace(self) -> str:
         """What was found, what was shown to the model, and what it made of it."""
         lines = [f"Question  {self.question}", ""]
         for n, hit in enumerate(self.hits, 1):
             places = ", ".join(f"{name} {rank}" for name, rank in hit.ranks.items())
-            lines += [f"[{n}] {hit.chunk.document}  score {hit.score:.3f}  (rank: {places})",
+            seen = "" if n in self.shown or not self.messages else ", not shown to the model"
+            lines += [f"[{n}] {hit.chunk.document}  score {hit.score:.3f}  (rank: {places}){seen}",
                       f"    {hit.chunk.place}",
                       *("    " + line for line in hit.chunk.text.splitlines())]
         if not self.hits:
@@ -122,24 +124,28 @@ class Assistant:
         wrote = (time.perf_counter() - start) / max(1, len(questions))
         seconds = {"retrieval": looked, "generation": wrote}
         texts = [_together([(next(said), numbers) for _, numbers in some]) for some in pieces]
-        return [Answer(q, text, cited_documents(text, hits), tuple(hits),
-                       tuple(m for messages in group for m in messages), seconds)
-                for q, text, hits, group in zip(questions, texts, found, asked, strict=True)]
+        shown = [tuple(sorted({n + 1 for _, numbers in some for n in numbers})) for some in pieces]
+        return [Answer(q, text, cited_documents(text, hits, numbers), tuple(hits),
+                       tuple(m for messages in group for m in messages), seconds, numbers)
+                for q, text, hits, numbers, group in zip(questions, texts, found, shown, asked,
+                                                         strict=True)]
 
     def pieces(self, question: str, hits: Sequence[Hit]) -> list[tuple[str, list[int]]]:
         """What is asked, with the numbers of the hits it is asked over.
 
-        That is the message and all hits; or each of its questions with those that its own search
-        has found. Where rules and examples stand before it, a message is asked as a whole: each
-        part would be one more long prompt.
+        That is the message and the near hits; or each of its questions with those of its own
+        search. Where rules and examples stand before it, a message is asked as a whole: each part
+        would be one more long prompt.
         """
-        whole = [(question, list(range(len(hits))))]
+        number = {id(hit): n for n, hit in enumerate(hits)}
+        whole = [(question, [number[id(hit)] for hit in near(hits)])]
         if not self.in_parts or self.retriever is None or self.prompt not in SPLIT:
             return whole
         pieces = []
         for n, part in enumerate(parts_of(question), 1):
-            own = [i for i, hit in enumerate(hits) if f"part {n}" in hit.ranks]
-            pieces.append((part, sorted(own, key=lambda i: hits[i].ranks[f"part {n}"])))
+            own = [hit for hit in hits if f"part {n}" in hit.ranks]
+            own.sort(key=lambda hit: hit.ranks[f"part {n}"])
+            pieces.append((part, [number[id(hit)] for hit in near(own)]))
         return pieces if len(pieces) > 1 and all(own for _, own in pieces) else whole
 
     def messages(self, question: str, hits: Sequence[Hit]) -> list[prompts.Message]:
@@ -154,8 +160,8 @@ class Assistant:
             return Answer(question, prompts.ABSTENTION, seconds={"retrieval": looked})
         best = [numbers[0] for _, numbers in self.pieces(question, hits)]
         text = _together([(f"[1] {hits[n].chunk.text}", [n]) for n in best])
-        return Answer(question, text, cited_documents(text, hits), tuple(hits), (),
-                      {"retrieval": looked})
+        return Answer(question, text, cited_documents(text, hits), tuple(hits),
+                      seconds={"retrieval": looked})
 
 
 def system(name: str, documents: Sequence[Document] = (), profile: Profile | None = None,
@@ -231,11 +237,11 @@ def _one_form(texts: Sequence[str]) -> str | None:
     return json.dumps(merged, ensure_ascii=False)
 
 
-def cited_documents(text: str, hits: Sequence[Hit]) -> tuple[str, ...]:
+def cited_documents(text: str, hits: Sequence[Hit], shown: Sequence[int] = ()) -> tuple[str, ...]:
     """The documents a reply names: by [n], or by id in the `sources` of a house reply.
 
-    A number or id that was not among the retrieved is kept as it stands: it is made up, and
-    counts as a wrong citation.
+    A number that was not among the shown (if those are given), or an id that was not among the
+    retrieved, is kept as it stands: it is made up, and counts as a wrong citation.
     """
     house = house_json(text)
     if house is not None:
@@ -244,10 +250,11 @@ def cited_documents(text: str, hits: Sequence[Hit]) -> tuple[str, ...]:
     else:
         names = [f"[{n}]" for n in cited_numbers(text)]
     there, found = {hit.chunk.document for hit in hits}, []
+    shown = shown or range(1, len(hits) + 1)
     for name in names:
         bare = name if name in there else name.strip("[]")
         number = int(bare) if name not in there and re.fullmatch("[0-9]{1,4}", bare) else 0
-        found.append(hits[number - 1].chunk.document if 1 <= number <= len(hits) else bare)
+        found.append(hits[number - 1].chunk.document if number in shown else bare)
     return tuple(dict.fromkeys(found))
 
 

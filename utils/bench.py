@@ -30,7 +30,7 @@ from utils.loading import load_generator
 from utils.options import Parser
 from utils.profiles import Profile, choose
 from utils.reranking import load_reranker
-from utils.retrieval import Retriever
+from utils.retrieval import Retriever, near
 from utils.stock_trainer import compare_with_trainer
 
 LIMIT = 1.10  # what the stations may take, the direct calls being 1
@@ -220,7 +220,7 @@ def _searching(index: Index, embedder, reranker,
 
 def _answering(generator: Generator, retriever: Retriever, questions: Sequence[str]) -> Row:
     assistant = Assistant("rag", retriever, generator)
-    asked = [assistant.messages(q, hits)
+    asked = [assistant.messages(q, near(hits))
              for q, hits in zip(questions, retriever.search_many(questions), strict=True)]
     spent = by_turns({"station": lambda _: generator.replies(asked, TOKENS),
                       "single": lambda _: [generator.reply(a, TOKENS) for a in asked]},

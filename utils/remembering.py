@@ -78,8 +78,8 @@ class Remembered:
         if not self.file:
             return
         number = {id(chunk): n for n, chunk in enumerate(self.index.chunks)}
-        hits = {question: [[number[id(h.chunk)], h.score, h.ranks, h.certainty] for h in found]
-                for question, found in self.known.items()}
+        hits = {question: [[number[id(h.chunk)], h.score, h.ranks, h.certainty, h.behind]
+                           for h in found] for question, found in self.known.items()}
         with suppress(OSError):
             in_one_piece(self.file, json.dumps({"fingerprint": self.fingerprint, "hits": hits}))
 
@@ -91,7 +91,7 @@ def fingerprint(retriever: Retriever) -> str:
     about = [index.embedder, index.chunker, sorted(index.checksums.items()), order,
              retriever.k, retriever.reread, retriever.cutoff, retriever.in_parts,
              type(reader).__name__, getattr(reader, "name", ""),
-             getattr(reader, "none", None), _weights(reader)]
+             getattr(reader, "none", None), getattr(reader, "margin", None), _weights(reader)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 

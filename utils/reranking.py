@@ -38,6 +38,7 @@ class LateInteraction:
     model: object
     none: float | None = None
     name: str = ""
+    margin: float | None = None
     _read: dict = field(default_factory=dict, repr=False)
 
     def scores(self, questions: Sequence[str], texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
@@ -76,6 +77,7 @@ class CloseReading:
     middle: float
     weight: float
     none: float | None = None
+    margin: float | None = None
     name: str = ""
     _read: dict = field(default_factory=dict, repr=False)
 
@@ -134,6 +136,7 @@ class CrossReader:
     model: object
     none: float | None = None
     name: str = ""
+    margin: float | None = None
 
     def scores(self, questions: Sequence[str], texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """For each question: the scores of its texts."""
@@ -156,7 +159,7 @@ def load_reranker(name: str | None = None) -> CloseReading | CrossReader:
     apart, folder = late_interaction(), Path(OFFLINE_READER)
     model, facts = adapted_embedder(folder, "reader"), _facts(folder)
     return CloseReading(apart, model, facts["sharpness"], facts["middle"], facts["weight"],
-                        facts["none"], f"{apart.name}, {_checksum(folder)}")
+                        facts["none"], facts["margin"], f"{apart.name}, {_checksum(folder)}")
 
 
 def late_interaction() -> LateInteraction:

@@ -31,12 +31,19 @@ class Hit:
     """A retrieved chunk, its score, and its rank under each way of searching that took part.
 
     `certainty` is the question's: the reranker's best score among all that was found for it.
+    `behind` is how far the hit's own lies behind that, in margins of the reranker; `near` uses it.
     """
 
     chunk: Chunk
     score: float
     ranks: dict[str, int]
     certainty: float = field(default=np.inf, compare=False)
+    behind: float = field(default=0.0, compare=False)
+
+
+def near(hits: Sequence[Hit]) -> list[Hit]:
+    """What a model is shown: the first hit, and those that lie no more than a margin behind it."""
+    return [hit for hit in hits if hit.behind <= hits[0].behind + 1]
 
 
 def parts_of(text: str) -> list[str]:
@@ -56,13 +63,17 @@ def by_turns(rows: Sequence[list[Hit]], k: int) -> list[Hit]:
     A hit's ranks tell which of the parts have found it, too: "part 1", "part 2", …
     """
     sure = max((hits[0].certainty for hits in rows if hits), default=np.inf)
+    behind: dict[int, float] = {}
+    for hit in (hit for hits in rows for hit in hits):
+        behind[id(hit.chunk)] = min(hit.behind, behind.get(id(hit.chunk), np.inf))
     ranked: dict[int, dict[str, int]] = {}
     for part, hits in enumerate(rows[1:], 1):
         for rank, hit in enumerate(hits, 1):
             ranked.setdefault(id(hit.chunk), {})[f"part {part}"] = rank
     turns = [hits[n] for n in range(k) for hits in rows if n < len(hits)]
     once = {id(hit.chunk): hit for hit in reversed(turns)}
-    return [replace(hit, certainty=sure, ranks=hit.ranks | ranked.get(id(hit.chunk), {}))
+    return [replace(hit, certainty=sure, behind=behind[id(hit.chunk)],
+                    ranks=hit.ranks | ranked.get(id(hit.chunk), {}))
             for hit in (once.pop(id(h.chunk)) for h in turns if id(h.chunk) in once)][:k]
 
 
@@ -192,17 +203,20 @@ class Retriever:
         found = []
         for row, numbers in enumerate(first):
             scores, good = fused[row, numbers], np.ones(len(numbers), dtype=bool)
+            certainty, behind = np.inf, np.zeros(len(numbers))
             at = {name: p[row, numbers] for name, p in places.items()}
             if read is not None:
                 at["reranker"] = ranks(read[row])
                 scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 4.0])
+                certainty = float(read[row].max())
                 if self.cutoff and self.reranker.none is not None:
                     good = read[row] >= self.reranker.none
-            certainty = np.inf if read is None else float(read[row].max())
+                if self.reranker.margin:
+                    behind = (certainty - read[row]) / self.reranker.margin
             top = [j for j in np.argsort(-scores, kind="stable") if good[j]][:k]
             found.append([Hit(self.index.chunks[numbers[j]], float(scores[j]),
-                              {name: int(p[j]) + 1 for name, p in at.items()}, certainty)
-                          for j in top])
+                              {name: int(p[j]) + 1 for name, p in at.items()}, certainty,
+                              float(behind[j])) for j in top])
         return found
 
     def enough(self, hits: list[Hit], floor: float | None = None) -> list[Hit]:
