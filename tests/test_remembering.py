@@ -8,7 +8,7 @@ from utils import index as stored
 from utils.chunking import by_sentence
 from utils.documents import Document
 from utils.remembering import DEEP, Remembered, fingerprint
-from utils.reranking import load_reranker
+from utils.reranking import late_interaction, load_reranker
 from utils.retrieval import Retriever
 
 PAGES = [Document("pool", "Pool", "# Pool\n\nThe pool opens at 7:30. It closes at 21:00."),
@@ -19,6 +19,19 @@ ASKED = ["when does the pool open", "what is the price of soup"]
 @pytest.fixture(scope="module")
 def retriever():
     return Retriever(stored.build(PAGES, by_sentence), reranker=load_reranker(), k=2)
+
+
+class Close:
+    """A reranker whose first part is this late interaction, and which has no other."""
+
+    none = margin = None
+    name = ""
+
+    def __init__(self, apart):
+        self.apart = apart
+
+    def scores(self, questions, texts):
+        return self.apart.scores(questions, texts)
 
 
 class Counting:
@@ -117,3 +130,37 @@ def test_a_message_of_two_questions_is_searched_as_deep_as_it_is_remembered(retr
     both = "When does the pool open, and what is the price of soup?"
     (direct,), (kept,) = (r.search_many([both], 2) for r in (retriever, Remembered(retriever)))
     assert direct == kept and [h.ranks for h in direct] == [h.ranks for h in kept]
+
+
+def test_what_the_reranker_has_read_is_kept_for_the_next_program(tmp_path):
+    def fresh():
+        """A reranker as a new program loads it; `read` are the texts that it turns into vectors."""
+        found = late_interaction()
+        words, read = found._words, []
+        found._words = lambda texts: read.extend(texts) or words(texts)
+        return found, read
+
+    index = stored.build(PAGES, by_sentence)
+    first, read = fresh()
+    memory = Remembered(Retriever(index, reranker=Close(first)), tmp_path / "hits.json")
+    hits, file = memory.search_many(ASKED), tmp_path / "hits.npz"
+    assert len(read) > len(ASKED) and file.is_file()
+
+    (tmp_path / "hits.json").unlink()
+    second, read = fresh()
+    again = Remembered(Retriever(index, reranker=Close(second)), tmp_path / "hits.json")
+    assert again.search_many(ASKED) == hits and read == ASKED
+    before = file.stat().st_mtime_ns
+    again.search_many(["soup?"])
+    assert file.stat().st_mtime_ns == before  # nothing new was read
+
+    third, read = fresh()
+    third.name = "another"
+    third.recall(file)
+    third.scores(["soup?"], [["Soup costs EUR 6."]])
+    assert len(read) == 2
+    for damaged in (b"", file.read_bytes()[:3000], b"PK" + bytes(300)):
+        file.write_bytes(damaged)
+        fourth, read = fresh()
+        fourth.recall(file)
+        assert fourth._read == {}

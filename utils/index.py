@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +22,7 @@ from utils import blocks, chunking
 from utils.chunking import Chunk, Chunker, by_heading
 from utils.documents import CourseError, Document
 from utils.embedding import embed, load_embedder
+from utils.locks import replacing
 
 NO_TEXT = "The documents hold no text to index. Check what the folder contains."
 
@@ -104,19 +103,13 @@ def save(index: Index, path: str | Path) -> Path:
     path = Path(path)
     about = {"embedder": index.embedder, "chunker": index.chunker, "checksums": index.checksums,
              "dimension": int(index.vectors.shape[1]), "chunks": [asdict(c) for c in index.chunks]}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, vectors=index.vectors, about=np.frombuffer(
                 json.dumps(about).encode(), dtype="uint8"))
-        temporary.replace(path)
     except OSError as problem:
         raise CourseError(f"The index {path} cannot be written ({problem.strerror}). Make room or "
                           "name another place; an older index there is unharmed.") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 

@@ -29,16 +29,26 @@ def alone(lock: Path, waiting: str = "", pause: float = 1):
         yield
 
 
-def in_one_piece(path: Path, text: str) -> None:
-    """Writes a text file: whatever happens, there is the old one or the new one, and whole."""
+@contextmanager
+def replacing(path: Path):
+    """A file to be written, which takes the place of the old one when the block has ended well.
+
+    Whatever happens, there is the old one or the new one, and whole.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8", errors="replace")
+        yield temporary
         temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def in_one_piece(path: Path, text: str) -> None:
+    """Writes a text file so."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
 def _locked(file) -> bool:

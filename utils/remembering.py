@@ -2,7 +2,9 @@
 
 Five notebooks ask the same exam of the same documents. What is compared there is what comes after
 the search, so the search need not be done again: the hits are kept on disk, under a fingerprint of
-everything they hang on. With another document, model or setting they are not used.
+everything they hang on. With another document, model or setting they are not used. Beside them lie
+the word vectors of all passages that the reranker has read: for a new question it need not read
+them again.
 """
 
 from __future__ import annotations
@@ -36,8 +38,11 @@ class Remembered:
         self.retriever, self.index, self.file = retriever, retriever.index, file and Path(file)
         self.fingerprint = fingerprint(retriever)
         self.known: dict[str, list[Hit]] = {}
+        self.words = getattr(retriever.reranker, "apart", None)  # what reads each text by itself
         if self.file and self.file.is_file():
             self.known = self._stored()
+        if self.file and self.words:
+            self.words.recall(self.file.with_suffix(".npz"))
 
     def search(self, question: str, k: int | None = None) -> list[Hit]:
         """The best k chunks for one question; an answer to a new one is not written to the disk."""
@@ -82,6 +87,8 @@ class Remembered:
                            for h in found] for question, found in self.known.items()}
         with suppress(OSError):
             in_one_piece(self.file, json.dumps({"fingerprint": self.fingerprint, "hits": hits}))
+            if self.words:
+                self.words.keep(self.file.with_suffix(".npz"))
 
 
 def fingerprint(retriever: Retriever) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.embedding import adapted_embedder, not_loaded, place, plain_embedder
+from utils.locks import replacing
 from utils.profiles import OFFLINE_READER, OFFLINE_RERANKER
 
 KEPT = 4000  # texts whose word vectors are kept; about 140 MB
@@ -32,7 +34,7 @@ class LateInteraction:
 
     `none` is the score below which "none of these answers" is the better guess, where a training
     has found one out. A text's words are turned into vectors without regard to the question, so
-    a text that comes up again need not be read again.
+    a text that comes up again need not be read again; nor by the next program, if they are kept.
     """
 
     model: object
@@ -40,6 +42,7 @@ class LateInteraction:
     name: str = ""
     margin: float | None = None
     _read: dict = field(default_factory=dict, repr=False)
+    _kept: set = field(default_factory=set, repr=False)
 
     def scores(self, questions: Sequence[str], texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """For each question: the scores of its texts."""
@@ -49,16 +52,37 @@ class LateInteraction:
         new = [t for t in wanted if t not in self._read]
         rows = self._words([*questions, *new])
         self._read |= zip(new, rows[len(questions):], strict=True)
-        return [np.array([float((asked.float() @ self._read[t].float().T).max(dim=1).values.mean())
-                          for t in group])
+        return [_best_matches(asked, [self._read[t] for t in group])
                 for asked, group in zip(rows, texts, strict=False)]
+
+    def keep(self, file: Path) -> None:
+        """Writes what was read to a file, for programs to come, if there is anything new in it."""
+        if self._read.keys() <= self._kept:
+            return
+        rows = [r.numpy() for r in self._read.values()]
+        told = json.dumps({"reader": self.name, "texts": list(self._read)}).encode()
+        with replacing(file) as temporary, temporary.open("wb") as opened:
+            np.savez(opened, about=np.frombuffer(told, dtype="uint8"),
+                     ends=np.cumsum([len(r) for r in rows]), rows=np.concatenate(rows))
+        self._kept = set(self._read)
+
+    def recall(self, file: Path) -> None:
+        """Takes up what the same reranker has kept there; a damaged file, or another's, is none."""
+        import torch
+
+        with suppress(Exception), np.load(file) as stored:
+            about = json.loads(stored["about"].tobytes())
+            rows = torch.from_numpy(stored["rows"]).tensor_split(torch.from_numpy(stored["ends"]))
+            if about["reader"] == self.name and len(rows) == len(about["texts"]) + 1:
+                self._read = dict(zip(about["texts"], rows, strict=False)) | self._read
+                self._kept = set(about["texts"])
 
     def _words(self, texts: list[str]) -> list:
         """A unit vector for every word piece, in half precision."""
         rows = self.model.encode(texts, output_value="token_embeddings",
                                  show_progress_bar=False, batch_size=64)
         rows = [r[1:-1] if len(r) > 2 else r for r in rows]  # without opening and closing marks
-        return [(r / r.norm(dim=1, keepdim=True)).half() for r in rows]
+        return [(r / r.norm(dim=1, keepdim=True)).half().cpu() for r in rows]
 
 
 @dataclass
@@ -116,6 +140,17 @@ class CloseReading:
                 rows = self.model[0].auto_model(**shown).last_hidden_state
                 found[some] = matched(rows, inputs).numpy()
         return self.sharpness * (found - self.middle)
+
+
+def _best_matches(asked, texts: Sequence) -> np.ndarray:
+    """For each text: the mean, over the question's word pieces, of the best match in it."""
+    import torch
+
+    if not texts:
+        return np.zeros(0)
+    near = (asked.float() @ torch.cat(list(texts)).float().T).numpy()  # all texts in one product
+    begins = np.cumsum([0, *(len(t) for t in texts)])[:-1]
+    return np.maximum.reduceat(near, begins, axis=1).mean(axis=0, dtype=float)
 
 
 def matched(rows, inputs: Mapping):
