@@ -166,7 +166,7 @@ class Retriever:
     take turns.
     """
 
-    def __init__(self, index: Index, embedder=None, reranker=None, k: int = 6, reread: int = 24,
+    def __init__(self, index: Index, embedder=None, reranker=None, k: int = 6, reread: int = 48,
                  cutoff: bool = True, floor: float = NO_FLOOR, in_parts: bool = True) -> None:
         if not index.chunks:
             raise CourseError("The index is empty: there is nothing to search.")
