@@ -112,6 +112,24 @@ def test_every_page_is_well_formed():
     assert words >= 60_000 and questions >= 3_000
 
 
+def test_what_is_kept_unread_is_well_formed_and_was_read_by_no_training():
+    unread = sorted((RECIPES / "unread").glob("*.md"))
+    assert len(unread) >= 20
+    asked = 0
+    for path in unread:
+        found, problems = pages.read_pages(path)
+        assert not problems, problems[:3]
+        asked += sum(len(p.asked) for p in found)
+    assert asked >= 4000
+    names = {path.stem for path in unread}
+    assert not names & {path.stem for path in (RECIPES / "prose").glob("*.md")}
+    for adapter in ("embedder", "reranker", "reader"):
+        told = json.loads((ROOT / "data" / adapter / "training.json").read_text(encoding="utf-8"))
+        assert told["trades"] and not names & set(told["trades"])
+    sources = [p.read_text(encoding="utf-8") for p in RECIPES.glob("*.py")]
+    assert sum('"unread"' in text for text in sources) == 1  # the one that measures
+
+
 def test_kinds_of_fact_are_many_and_said_in_many_ways():
     kinds = facts.read_kinds()
     assert len({k.name for k in kinds}) == len(kinds) >= 120
