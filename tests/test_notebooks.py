@@ -31,6 +31,12 @@ def test_there_are_notebooks():
     assert NOTEBOOKS and NOTEBOOKS[0].name == "00_start_here.ipynb"
 
 
+def test_no_notebook_takes_threads_from_torch():
+    """FAISS shares its OpenMP with torch: one thread for the one is one thread for both."""
+    for path in NOTEBOOKS:
+        assert not [c for c in code_cells(load(path)) if "set_num_threads" in source(c)], path.name
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_cells_are_short(path):
     book = load(path)

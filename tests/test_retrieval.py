@@ -319,6 +319,21 @@ def test_only_the_best_are_read_together_and_the_others_stay_below_them():
     assert asked[TOGETHER + 2:] == [("b", texts[2])]  # the other two pairs are known
 
 
+def test_faiss_takes_no_threads_from_torch_unless_on_a_mac(monkeypatch):
+    import faiss
+    import torch
+
+    asked = []
+    monkeypatch.setattr(faiss, "omp_set_num_threads", asked.append)
+    before = torch.get_num_threads()
+    index = stored.build(PAGES, by_sentence, plain_embedder())
+    for system, wanted in (("Linux", []), ("Darwin", [1])):
+        monkeypatch.setattr(stored.platform, "system", lambda system=system: system)
+        index._faiss = None
+        index.search(index.vectors[:1], 1)
+        assert asked == wanted and torch.get_num_threads() == before
+
+
 def test_what_is_near_hangs_on_the_rerankers_margin_and_on_nothing_else():
     class Reader:
         none, name = None, ""

@@ -27,6 +27,17 @@ from utils.locks import replacing
 NO_TEXT = "The documents hold no text to index. Check what the folder contains."
 
 
+def calm_on_a_mac() -> None:
+    """There torch and FAISS bring an OpenMP each, and crash unless one of them has one thread.
+
+    Elsewhere they share theirs, so that one thread for FAISS would be one for torch as well.
+    """
+    if platform.system() == "Darwin":
+        import faiss
+
+        faiss.omp_set_num_threads(1)
+
+
 @dataclass
 class Index:
     """Chunks with their vectors, searchable; `checksums` tells which documents are inside."""
@@ -43,8 +54,7 @@ class Index:
         if self._faiss is None:
             import faiss
 
-            if platform.system() == "Darwin":
-                faiss.omp_set_num_threads(1)  # two OpenMP runtimes in one process crash there
+            calm_on_a_mac()
             self._faiss = faiss.IndexFlatIP(self.vectors.shape[1])
             self._faiss.add(self.vectors)
         return self._faiss.search(np.ascontiguousarray(vectors), min(k, len(self.chunks)))

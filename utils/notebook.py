@@ -37,6 +37,9 @@ def start(profile: str | None = None) -> Profile:
                           "with: python3 -m utils lab")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     _quiet()
+    from utils.index import calm_on_a_mac
+
+    calm_on_a_mac()
     chosen = choose(profile)
     print(f"profile {chosen.name}: {chosen.where}")
     return chosen
