@@ -18,7 +18,7 @@ from utils.chunking import Chunk
 from utils.documents import CourseError
 from utils.grading import abstains, house_json
 from utils.prompts import FRAMED, shown
-from utils.retrieval import NO_FLOOR, Retriever
+from utils.retrieval import NO_FLOOR, Retriever, near
 
 EMPTY = 0.75  # of the lessons without the passage that answers show none: the search said nothing
 SAME = 0.8  # a passage with this share of the quote's words may answer as well
@@ -27,6 +27,9 @@ SAME = 0.8  # a passage with this share of the quote's words may answer as well
 def with_documents(examples: Sequence[dict], retriever: Retriever, passages: int = 6,
                    withheld: float = 0.2, seed: int = 1) -> list[dict]:
     """Each example with up to so many passages; a share of them without the one that answers.
+
+    No more are shown than lie near the first: lessons that look otherwise than the desk teach that
+    a short page means no.
 
     An example's `quote` in its `source` tells which passage answers; one whose quote no longer
     stands there is left out. Examples that rest on no document keep their reply and get what the
@@ -39,21 +42,21 @@ def with_documents(examples: Sequence[dict], retriever: Retriever, passages: int
     found_for = retriever.search_many(asked, passages + 2, floor=NO_FLOOR)
     made = []
     for example, hits in zip(examples, found_for, strict=True):
-        found = [h.chunk for h in hits]
+        found, room = [h.chunk for h in hits], min(passages, len(near(hits)))  # as at the desk
         reply = house_json(example["messages"][-1]["content"])
         gold = _passage(example, retriever.index.chunks) if example.get("source") else None
         if example.get("source") and gold is None:
             continue
         if gold is None:
-            context = found[:passages]
+            context = found[:room]
         elif rng.random() < withheld:
             words = example["quote"].split()
             others = [c for c in found if c != gold and _shared(words, c.text) < SAME]
-            context = [] if rng.random() < EMPTY else others[:passages]
+            context = [] if rng.random() < EMPTY else others[:room]
             reply = _rewritten(reply, unknown, ())
         else:
             at = found.index(gold) if gold in found else rng.randrange(passages)
-            context = [c for c in found if c != gold][:passages - 1]
+            context = [c for c in found if c != gold][:max(0, room - 1)]
             at = min(at, len(context))
             context.insert(at, gold)
             reply = _rewritten(reply, f"[{at + 1}] {gold.text}", (gold.document,))
