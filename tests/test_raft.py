@@ -32,13 +32,15 @@ CHUNKS = [GOLD, TABLE, *OTHERS]
 class Retriever:
     """Finds what it is told to find."""
 
-    def __init__(self, found=(*OTHERS[:2], GOLD, *OTHERS[2:])):
+    def __init__(self, found=(*OTHERS[:2], GOLD, *OTHERS[2:]), close=99):
         self.found, self.index, self.asked = found, SimpleNamespace(chunks=CHUNKS), []
+        self.close = close  # so many of them are near the first
 
     def search_many(self, asked, k, floor=None):
         assert floor == float("-inf")  # for lessons, a passage is better than none
         self.asked += asked
-        return [[Hit(c, 1.0, {}) for c in self.found[:k]] for _ in asked]
+        return [[Hit(c, 1.0, {}, behind=0 if n < self.close else 2)
+                 for n, c in enumerate(self.found[:k])] for _ in asked]
 
 
 def example(question="What is the bell?", opening="Thanks for asking!", said="It is EUR 9.",
@@ -68,6 +70,16 @@ def test_the_right_passage_stands_where_it_was_found():
     assert asked == "What is the bell?\n\n" + passages([*OTHERS[:2], GOLD, *OTHERS[2:5]])
     assert reply == {"reply": f"Thanks for asking! [3] {GOLD.text} {CLOSING}", "route": "orders",
                      "urgency": "low", "sources": ["KB-101"]}
+
+
+@pytest.mark.parametrize(("found", "close", "shown"), [
+    ((GOLD, *OTHERS), 1, [GOLD]),  # at the desk it would stand alone
+    ((OTHERS[0], GOLD, *OTHERS[1:]), 1, [GOLD]),  # too far behind: it takes the first's place
+    ((OTHERS[0], GOLD, *OTHERS[1:]), 3, [OTHERS[0], GOLD, OTHERS[1]]),
+    ((), 1, [GOLD])])
+def test_no_more_is_shown_than_at_the_desk(found, close, shown):
+    row = with_documents([example(), NOT_KNOWN], Retriever(found, close), withheld=0)[0]
+    assert row["messages"][0]["content"] == "What is the bell?\n\n" + passages(shown)
 
 
 def test_the_queue_is_named_when_the_documents_are():
