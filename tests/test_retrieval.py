@@ -37,6 +37,7 @@ from utils.retrieval import (
     parts_of,
     ranks,
     reciprocal_rank_fusion,
+    spread,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -286,6 +287,28 @@ def test_the_parts_of_a_message_take_turns(index):
     best = max(h.certainty for row in (whole, *parts) for h in row)
     assert [h.certainty for h in found] == pytest.approx([best] * len(found), rel=1e-5)
     assert both.certainty([asked]) == pytest.approx([found[0].certainty])
+
+
+def test_no_page_crowds_out_the_others_at_the_head():
+    def hits(pages):
+        return [Hit(Chunk(page, page, (), 0, 1, str(n)), 1.0, {})
+                for n, page in enumerate(pages)]
+
+    def order(pages):
+        return [hit.chunk.text for hit in spread(hits(pages))]
+
+    assert order("aaaabc") == ["0", "1", "4", "5", "2", "3"]  # two of a, then the others
+    assert order("ababcd") == list("012345")  # two of each: as it was
+    assert order("aaab") == ["0", "1", "3", "2"]
+    assert order("aaaaa") == list("01234") and order("") == []  # nobody else is there
+    assert order("bbccbbcc") == list("01234567")  # behind the head all stays as it was
+
+
+def test_asked_for_fewer_the_same_ones_come_first(index):
+    search = Retriever(index, reranker=load_reranker())
+    for asked in ("What does soup cost, and what is fault RX-44?", "towels?"):
+        most = [hit.chunk for hit in search.search(asked, 12)]
+        assert all([h.chunk for h in search.search(asked, k)] == most[:k] for k in (1, 3, 6))
 
 
 def test_a_sentence_is_read_again_with_the_one_before_it(index):

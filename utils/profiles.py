@@ -40,6 +40,7 @@ class Profile:
     batch: int = 16
     longest: int = 1536
     quotes_whole: bool = False  # its model must be held to a quotation that it has begun
+    rate: float = 2e-4  # at which its adapters learn: a small model bears larger steps
 
     def why_not(self) -> str | None:
         """Why this machine cannot use the profile, with the remedy; None if it can."""
@@ -81,9 +82,9 @@ class Profile:
 
 PROFILES = {p.name: p for p in (
     Profile("embedded", "any CPU, offline", str(POCKET_MODEL), None, None,
-            gpu=False, needs_hub=False, batch=8, quotes_whole=True),
+            gpu=False, needs_hub=False, batch=8, quotes_whole=True, rate=2e-3),
     Profile("wheel", "any CPU, once pip has brought it", str(WHEEL_MODEL), None, None,
-            gpu=False, needs_hub=False, batch=8),
+            gpu=False, needs_hub=False, batch=8, rate=1e-3),
     Profile("cpu", "a laptop with internet", "Qwen/Qwen3-0.6B", EMBEDDER_HUB_ID, None,
             gpu=False, needs_hub=True, batch=4),
     Profile("t4", "free Colab", "Qwen/Qwen3-1.7B", "BAAI/bge-small-en-v1.5",

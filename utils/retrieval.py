@@ -8,6 +8,7 @@ best read again by a reranker (`reranking`).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +21,7 @@ from utils.index import Index
 
 NO_FLOOR = float("-inf")  # every question gets what was found for it
 DEEP = 12  # so far down its own hits a part of a message is looked for passages
+HEAD, OF_ONE = 4, 2  # among the first four hits are no more than two of one document
 LONGEST_QUESTION = 2000  # characters; the embedder reads about half of that anyway
 QUESTION_WORD = r"(?:what|which|how|who|whom|where|when|why|does|do|is|are|can|will)\b"
 JOINT = re.compile(rf"(?:,? and|[,;] plus|;)(?: also)? (?=(?:in |for |to |at )?{QUESTION_WORD})",
@@ -75,6 +77,19 @@ def by_turns(rows: Sequence[list[Hit]], k: int) -> list[Hit]:
     return [replace(hit, certainty=sure, behind=behind[id(hit.chunk)],
                     ranks=hit.ranks | ranked.get(id(hit.chunk), {}))
             for hit in (once.pop(id(h.chunk)) for h in turns if id(h.chunk) in once)][:k]
+
+
+def spread(hits: Sequence[Hit]) -> list[Hit]:
+    """The same hits, with no more than two of one document at the head, where there are others.
+
+    What lies third on one page is seldom what was asked for; it moves down behind other pages.
+    """
+    head, rest = [], list(hits)
+    while rest and len(head) < HEAD:
+        there = Counter(hit.chunk.document for hit in head)
+        fits = (n for n, hit in enumerate(rest) if there[hit.chunk.document] < OF_ONE)
+        head.append(rest.pop(next(fits, 0)))
+    return head + rest
 
 
 class BM25:
@@ -163,7 +178,7 @@ class Retriever:
     passages reach the model, and none at all when nothing found seems to answer. `floor` is
     stricter: a question whose best passage scores below it gets none. It holds for one house
     only (`calibration`). A message that asks two things is searched as a whole and in parts, which
-    take turns.
+    take turns. At the head of a list no page crowds out the others (`spread`).
     """
 
     def __init__(self, index: Index, embedder=None, reranker=None, k: int = 6, reread: int = 48,
@@ -188,11 +203,12 @@ class Retriever:
         if not questions:
             return []
         k = min(k or self.k, len(self.index.chunks))
+        deep = max(k, DEEP)
         asked = [[q, *self._parts(q)] for q in questions]
-        found = iter(self._searched([text for texts in asked for text in texts], max(k, DEEP)))
+        found = iter(self._searched([text for texts in asked for text in texts], deep))
         rows = [[next(found) for _ in texts] for texts in asked]
-        return [self.enough(by_turns(row, k) if len(row) > 1 else row[0][:k], floor)
-                for row in rows]
+        rows = [by_turns(row, deep) if len(row) > 1 else row[0] for row in rows]
+        return [self.enough(spread(row)[:k], floor) for row in rows]
 
     def _parts(self, question: str) -> list[str]:
         parts = parts_of(question) if self.in_parts else []
