@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.locks import in_one_piece
-from utils.retrieval import DEEP, HEAD, NO_FLOOR, OF_ONE, Hit, Retriever  # DEEP hits are kept
+from utils.retrieval import DEEP, NO_FLOOR, Hit, Retriever  # to rank DEEP hits are kept
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,10 @@ def fingerprint(retriever: Retriever) -> str:
     index, reader = retriever.index, retriever.reranker
     order = [(c.document, c.start, c.end) for c in index.chunks]  # what is kept counts by it
     about = [index.embedder, index.chunker, sorted(index.checksums.items()), order,
-             retriever.k, retriever.reread, retriever.cutoff, retriever.in_parts, HEAD, OF_ONE,
-             type(reader).__name__, getattr(reader, "name", ""),
-             getattr(reader, "none", None), getattr(reader, "margin", None), _weights(reader)]
+             retriever.k, retriever.reread, retriever.in_parts,
+             type(reader).__name__, getattr(reader, "name", ""), getattr(reader, "margin", None),
+             {"no hit at all below": getattr(reader, "none", None) if retriever.cutoff else None},
+             _weights(reader)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 

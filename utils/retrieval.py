@@ -8,7 +8,6 @@ best read again by a reranker (`reranking`).
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -21,7 +20,6 @@ from utils.index import Index
 
 NO_FLOOR = float("-inf")  # every question gets what was found for it
 DEEP = 12  # so far down its own hits a part of a message is looked for passages
-HEAD, OF_ONE = 4, 2  # among the first four hits are no more than two of one document
 LONGEST_QUESTION = 2000  # characters; the embedder reads about half of that anyway
 QUESTION_WORD = r"(?:what|which|how|who|whom|where|when|why|does|do|is|are|can|will)\b"
 JOINT = re.compile(rf"(?:,? and|[,;] plus|;)(?: also)? (?=(?:in |for |to |at )?{QUESTION_WORD})",
@@ -77,19 +75,6 @@ def by_turns(rows: Sequence[list[Hit]], k: int) -> list[Hit]:
     return [replace(hit, certainty=sure, behind=behind[id(hit.chunk)],
                     ranks=hit.ranks | ranked.get(id(hit.chunk), {}))
             for hit in (once.pop(id(h.chunk)) for h in turns if id(h.chunk) in once)][:k]
-
-
-def spread(hits: Sequence[Hit]) -> list[Hit]:
-    """The same hits, with no more than two of one document at the head, where there are others.
-
-    What lies third on one page is seldom what was asked for; it moves down behind other pages.
-    """
-    head, rest = [], list(hits)
-    while rest and len(head) < HEAD:
-        there = Counter(hit.chunk.document for hit in head)
-        fits = (n for n, hit in enumerate(rest) if there[hit.chunk.document] < OF_ONE)
-        head.append(rest.pop(next(fits, 0)))
-    return head + rest
 
 
 class BM25:
@@ -174,11 +159,10 @@ def mmr(question: np.ndarray, vectors: np.ndarray, k: int, balance: float = 0.7)
 class Retriever:
     """The course's retriever: dense search fused with BM25, the best of both read again.
 
-    With `cutoff`, what the reranker scores below its own "none of these" is left out: fewer
-    passages reach the model, and none at all when nothing found seems to answer. `floor` is
-    stricter: a question whose best passage scores below it gets none. It holds for one house
+    With `cutoff`, a question gets nothing at all where the reranker scores all that was found below
+    its own "none of these". `floor` is such a bar, too, and a higher one; it holds for one house
     only (`calibration`). A message that asks two things is searched as a whole and in parts, which
-    take turns. At the head of a list no page crowds out the others (`spread`).
+    take turns.
     """
 
     def __init__(self, index: Index, embedder=None, reranker=None, k: int = 6, reread: int = 48,
@@ -203,12 +187,11 @@ class Retriever:
         if not questions:
             return []
         k = min(k or self.k, len(self.index.chunks))
-        deep = max(k, DEEP)
         asked = [[q, *self._parts(q)] for q in questions]
-        found = iter(self._searched([text for texts in asked for text in texts], deep))
+        found = iter(self._searched([text for texts in asked for text in texts], max(k, DEEP)))
         rows = [[next(found) for _ in texts] for texts in asked]
-        rows = [by_turns(row, deep) if len(row) > 1 else row[0] for row in rows]
-        return [self.enough(spread(row)[:k], floor) for row in rows]
+        return [self.enough(by_turns(row, k) if len(row) > 1 else row[0][:k], floor)
+                for row in rows]
 
     def _parts(self, question: str) -> list[str]:
         parts = parts_of(question) if self.in_parts else []
@@ -218,22 +201,24 @@ class Retriever:
         first, fused, places, read = self._candidates(questions, k)
         found = []
         for row, numbers in enumerate(first):
-            scores, good = fused[row, numbers], np.ones(len(numbers), dtype=bool)
-            certainty, behind = np.inf, np.zeros(len(numbers))
+            scores, certainty, behind = fused[row, numbers], np.inf, np.zeros(len(numbers))
             at = {name: p[row, numbers] for name, p in places.items()}
             if read is not None:
                 at["reranker"] = ranks(read[row])
                 scores = reciprocal_rank_fusion(scores, read[row], weights=[1.0, 4.0])
                 certainty = float(read[row].max())
-                if self.cutoff and self.reranker.none is not None:
-                    good = read[row] >= self.reranker.none
                 if self.reranker.margin:
                     behind = (certainty - read[row]) / self.reranker.margin
-            top = [j for j in np.argsort(-scores, kind="stable") if good[j]][:k]
+            top = np.argsort(-scores, kind="stable")[:0 if self._none(certainty) else k]
             found.append([Hit(self.index.chunks[numbers[j]], float(scores[j]),
                               {name: int(p[j]) + 1 for name, p in at.items()}, certainty,
                               float(behind[j])) for j in top])
         return found
+
+    def _none(self, certainty: float) -> bool:
+        """Whether "none of these answers" is the better guess, by the reranker's own measure."""
+        none = self.reranker.none if self.reranker and self.cutoff else None
+        return none is not None and certainty < none
 
     def enough(self, hits: list[Hit], floor: float | None = None) -> list[Hit]:
         """These hits, or none where their question lies below the floor."""
