@@ -60,6 +60,7 @@ def test_the_first_notebook_opens_and_its_first_cell_runs(address):
         cell.locator(".cm-content").click()
         page.keyboard.press("Shift+Enter")
         output = cell.locator(".jp-OutputArea-output").first
+        output.wait_for(timeout=120_000)  # the kernel starts, on a machine that may be busy
         deadline = time.monotonic() + 90
         while "profile embedded" not in output.inner_text() and time.monotonic() < deadline:
             time.sleep(0.5)
